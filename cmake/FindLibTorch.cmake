@@ -19,7 +19,7 @@ endif()
 # libtorch_cpu.so wants these two also on machines without a GPU. The wheel's run path finds them in some layouts only, so Hone links them itself.
 foreach(_name cudart cupti)
   find_library(LibTorch_${_name} NAMES lib${_name}.so.13 NO_CACHE
-    HINTS ${_torch}/lib ${_torch}/../nvidia/cu13/lib $ENV{CUDA_HOME} $ENV{CUDA_PATH} /usr/local/cuda
+    HINTS ${PROJECT_SOURCE_DIR}/.deps/cuda ${_torch} ${_torch}/../nvidia/cu13 $ENV{CUDA_HOME} /usr/local/cuda
     PATH_SUFFIXES lib64 lib extras/CUPTI/lib64)
 endforeach()
 
@@ -29,7 +29,7 @@ foreach(_file include/ATen/core/Tensor.h lib/libtorch_cpu.so lib/libc10.so)
   endif()
 endforeach()
 if(NOT LibTorch_cudart OR NOT LibTorch_cupti)
-  message(FATAL_ERROR "LibTorch: libcudart.so.13 or libcupti.so.13 not found in ${_torch}/lib or a CUDA 13 toolkit. Run tools/setup.sh.")
+  message(FATAL_ERROR "LibTorch: libcudart.so.13 or libcupti.so.13 not found in .deps/cuda, ${_torch} or a CUDA 13 toolkit. Run tools/setup.sh.")
 endif()
 
 if(NOT TARGET LibTorch::LibTorch)
