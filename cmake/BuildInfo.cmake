@@ -8,7 +8,7 @@ if(NOT HONE_BUILD_INFO_OUT)
             -DHONE_LIBTORCH_VERSION=${LibTorch_VERSION} -DHONE_CUDA=${HONE_CUDA}
             -P ${PROJECT_SOURCE_DIR}/cmake/BuildInfo.cmake
     BYPRODUCTS ${_out}
-    COMMENT ""
+    COMMENT "build_info.h"
     VERBATIM)
   add_library(hone_build_info INTERFACE)
   target_include_directories(hone_build_info INTERFACE ${PROJECT_BINARY_DIR}/generated/build_info)

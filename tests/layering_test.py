@@ -34,6 +34,7 @@ DOORS = [
     ("torch/csrc/*", ["engine/*.cc", "trainer/*.cc", "tests/*.cc"]),
     ("torch/*", []),
     ("ATen/ops/*", ["engine/*.cc", "trainer/*.cc", "tests/*.cc"]),  # one operator each, beside engine/base/tensor.h
+    ("ATen/core/grad_mode.h", ["engine/*.cc", "trainer/*.cc", "tests/*.cc"]),
     ("ATen/*", ["engine/base/tensor.h"]),
     ("c10/*", ["engine/base/tensor.h"]),
     ("engine/base/tensor.h", ["engine/*", "trainer/*", "tests/*"]),

@@ -17,7 +17,7 @@ readonly cupti=nvidia-cuda-cupti==13.0.85
 
 readonly build_packages=(cmake ninja-build g++ python3 libabsl-dev libgmock-dev libgtest-dev libhwy-dev libprotobuf-dev
   libsentencepiece-dev nlohmann-json3-dev protobuf-compiler)
-readonly test_packages=(clang-format-14 git)
+readonly test_packages=(clang-format-14)
 readonly peers_stamp_of=(tools/setup.sh tests/peers/requirements.txt tests/peers/stub_cuda.py)
 
 say() { echo "setup: $*" >&2; }
@@ -27,7 +27,7 @@ die() { say "$*"; exit 1; }
 
 install_packages() {
   [[ $# -gt 0 ]] || return 0
-  [[ -z ${HONE_NO_APT:-} ]] || die "missing: $*. Install them by hand (HONE_NO_APT is set)."
+  [[ -z ${HONE_NO_APT:-} ]] || die "missing: $*: install by hand what these Debian packages hold (HONE_NO_APT is set)."
   local root=()
   if [[ $EUID -ne 0 ]]; then
     if sudo -n true 2>/dev/null || { [[ -t 0 ]] && command -v sudo >/dev/null; }; then
@@ -36,11 +36,16 @@ install_packages() {
       die "as root, run: apt-get update && apt-get install -y --no-install-recommends $*; then run this again."
     fi
   fi
-  say "installing $*"
-  "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -q >&2 ||
+  say "installing $* (log: .deps/apt.log)"
+  local apt=("${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q)
+  if ! "${apt[@]}" update >.deps/apt.log 2>&1; then
+    tail -n 20 .deps/apt.log >&2
     die "apt-get update failed: check the network and /etc/apt/sources.list, then run this again."
-  "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@" >&2 ||
+  fi
+  if ! "${apt[@]}" install -y --no-install-recommends "$@" >>.deps/apt.log 2>&1; then
+    tail -n 20 .deps/apt.log >&2
     die "apt-get install failed (see above): put that right, then run this again."
+  fi
 }
 
 # Prints those of the packages that are not installed.
