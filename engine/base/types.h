@@ -1,0 +1,57 @@
+// The nouns of the engine: Prompt -> Sample -> Group -> Batch -> PolicyVersion.
+// Plain values; each field names its one writer. Nothing here knows about tensors, files or threads.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace hone {
+
+using TokenId = int32_t;
+
+// Counts optimizer steps since the run began. A sample is on-policy when its version equals the learner's.
+using PolicyVersion = int64_t;
+
+// A question. `key` names it for ever: random streams, curricula and replay refer to a prompt by its key.
+struct Prompt {
+  uint64_t key = 0;             // Written by the Task (or by the reader of a prompt file: the line's index).
+  std::string text;             // Written by the Task.
+  std::vector<TokenId> tokens;  // Written by the Tokenizer; what the model reads, with the begin-of-sequence token.
+  std::string answer;           // Written by the Task; empty when the verifier needs none.
+  std::string metadata;         // Written by the Task; a JSON object, or empty.
+};
+
+enum class FinishReason {
+  kStop,    // the model ended its answer (end-of-sequence token or a stop text)
+  kLength,  // the token budget ended it
+};
+
+// What a verifier says. No score means "no verdict": the sample then trains nothing and counts in no statistic.
+struct Verdict {
+  std::optional<double> score;
+  std::string reason;                                // why this score, or why no verdict; one line
+  std::vector<std::pair<std::string, double>> parts;  // named components of the score, each a metric
+};
+
+// One rollout: what the policy answered to a prompt.
+struct Sample {
+  int32_t index = 0;                                 // Written by the Generator: 0 .. n-1 within its group.
+  std::vector<TokenId> tokens;                       // Written by the Generator; ends with end-of-sequence if sampled.
+  std::vector<float> logprobs;                       // Written by the Generator; one per token, temperature 1, nats.
+  FinishReason finish_reason = FinishReason::kStop;  // Written by the Generator.
+  PolicyVersion policy_version = 0;                  // Written by the Generator.
+  std::string text;                                  // Written by the Collector: the decoded tokens.
+  Verdict verdict;                                   // Written by the Verifier.
+  double advantage = 0;                              // Written by the Advantage; 0 without a verdict.
+};
+
+// All samples of one prompt from one step.
+struct Group {
+  Prompt prompt;
+  std::vector<Sample> samples;
+};
+
+}  // namespace hone

@@ -1,0 +1,67 @@
+#include "engine/model/model.h"
+
+#include <cmath>
+#include <cstring>
+
+#include "engine/base/check.h"
+#include "engine/base/random.h"
+#include "kernels/gemm.h"
+
+namespace hone {
+namespace {
+
+bool EndsWith(const std::string& text, const std::string& ending) {
+  return text.size() >= ending.size() && text.compare(text.size() - ending.size(), ending.size(), ending) == 0;
+}
+
+}  // namespace
+
+int64_t Model::parameter_count() const {
+  int64_t count = 0;
+  for (const Parameter& parameter : parameters_) {
+    int64_t size = 1;
+    for (const int64_t extent : parameter.shape) size *= extent;
+    count += size;
+  }
+  return count;
+}
+
+std::vector<float> PlainWeights(const Parameter& parameter, const Tensor& value) {
+  const float* data = value.const_data_ptr<float>();
+  if (parameter.layout == WeightLayout::kPlain) return std::vector<float>(data, data + parameter.shape[0]);
+  std::vector<float> plain(parameter.shape[0] * parameter.shape[1]);
+  kernels::Unpack(data, parameter.shape[0], parameter.shape[1], plain.data());
+  return plain;
+}
+
+void AssignPlainWeights(const Parameter& parameter, const float* plain, Tensor& value) {
+  float* data = value.mutable_data_ptr<float>();
+  if (parameter.layout == WeightLayout::kPlain) {
+    std::memcpy(data, plain, parameter.shape[0] * sizeof(float));
+    return;
+  }
+  ThreadPool serial(1);
+  kernels::Pack(serial, {plain, parameter.shape[1], 1}, parameter.shape[0], parameter.shape[1], data);
+}
+
+absl::StatusOr<std::unique_ptr<Model>> NewModel(const ModelConfig& config, ThreadPool* pool) {
+  if (config.family == "llama") return NewLlama(config, pool);
+  return InputError("no model family '", config.family, "'; have: llama");
+}
+
+void InitializeWeights(Model& model, uint64_t seed) {
+  const ModelConfig& config = model.config();
+  const double residual = 1 / std::sqrt(2.0 * config.layers);
+  uint64_t index = 0;
+  for (Parameter& parameter : model.parameters()) {
+    RandomSequence random(seed, RandomStream::kWeights, index++);
+    const bool norm = parameter.layout == WeightLayout::kPlain;
+    const bool writes_residual = EndsWith(parameter.name, "o_proj.weight") || EndsWith(parameter.name, "down_proj.weight");
+    const double std = config.initializer_std * (writes_residual ? residual : 1);
+    std::vector<float> plain(norm ? parameter.shape[0] : parameter.shape[0] * parameter.shape[1]);
+    for (float& weight : plain) weight = norm ? 1.0f : static_cast<float>(std * random.Normal());
+    AssignPlainWeights(parameter, plain.data(), parameter.value);
+  }
+}
+
+}  // namespace hone

@@ -1,0 +1,99 @@
+// SLOT: a model family. The forward pass is written once; generation, training and scoring call the same function over the
+// same weights, so their log-probabilities are equal bit for bit.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/base/status.h"
+#include "engine/base/tensor.h"
+#include "engine/base/types.h"
+#include "engine/kv_cache.h"
+#include "engine/ops.h"
+#include "kernels/thread_pool.h"
+
+namespace hone {
+
+// Sizes, in the words of Hugging Face's config.json.
+struct ModelConfig {
+  std::string family = "llama";
+  int32_t vocab_size = 0;
+  int32_t hidden_size = 0;
+  int32_t intermediate_size = 0;
+  int32_t layers = 0;
+  int32_t heads = 0;
+  int32_t kv_heads = 0;
+  int32_t head_dim = 0;
+  int32_t max_position_embeddings = 0;
+  double rope_theta = 10000;
+  double rms_norm_eps = 1e-5;
+  bool tie_word_embeddings = true;
+  double initializer_std = 0.02;
+  TokenId begin_token = 1;
+  TokenId end_token = 2;
+
+  int64_t kv_page_bytes() const { return KvCache::PageBytes(layers, kv_heads, head_dim); }
+};
+
+enum class WeightLayout {
+  kPlain,   // a vector
+  kPacked,  // a matrix [out, in] in the panels of kernels/gemm.h, read by the product as it is
+};
+
+// One weight. `value` is a flat float32 leaf tensor that requires a gradient; the optimizer changes it in place, and
+// generation reads the same memory.
+struct Parameter {
+  std::string name;            // as in Hugging Face's checkpoints
+  std::vector<int64_t> shape;  // as in Hugging Face's checkpoints
+  WeightLayout layout;
+  Tensor value;
+};
+
+// Conversion between a parameter and plain row-major numbers of its shape.
+std::vector<float> PlainWeights(const Parameter& parameter, const Tensor& value);
+void AssignPlainWeights(const Parameter& parameter, const float* plain, Tensor& value);
+
+// The tokens of one pass: row r is tokens[r] at positions[r] of some sequence, described by `attention`.
+struct ModelRows {
+  std::vector<TokenId> tokens;
+  std::vector<int32_t> positions;
+  ops::AttentionRows attention;
+};
+
+class Model {
+ public:
+  virtual ~Model() = default;
+
+  const ModelConfig& config() const { return config_; }
+  std::vector<Parameter>& parameters() { return parameters_; }
+  const std::vector<Parameter>& parameters() const { return parameters_; }
+  int64_t parameter_count() const;
+  ThreadPool& pool() const { return *pool_; }
+
+  // Final hidden states [rows, hidden_size] of all rows; keys and values go to `cache` at the places that rows.attention
+  // names. `rows` and `cache` outlive the backward pass.
+  virtual Tensor Forward(const ModelRows& rows, const KvCache& cache) const = 0;
+  // The head's weight, packed [vocab_size, hidden_size].
+  virtual const Tensor& head() const = 0;
+
+ protected:
+  Model(ModelConfig config, ThreadPool* pool) : config_(std::move(config)), pool_(pool) {}
+
+  ModelConfig config_;
+  ThreadPool* pool_;
+  std::vector<Parameter> parameters_;
+};
+
+// Factories, one per file in engine/model/. The weights are zero until InitializeWeights or a checkpoint fills them.
+std::unique_ptr<Model> NewLlama(const ModelConfig& config, ThreadPool* pool);
+
+// A model of config.family; an unknown family is an input error.
+absl::StatusOr<std::unique_ptr<Model>> NewModel(const ModelConfig& config, ThreadPool* pool);
+
+// Normal weights of standard deviation config.initializer_std, those that write to the residual stream divided by
+// sqrt(2 * layers) as in GPT-2; norms 1. A function of the seed.
+void InitializeWeights(Model& model, uint64_t seed);
+
+}  // namespace hone

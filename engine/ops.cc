@@ -1,0 +1,312 @@
+#include "engine/ops.h"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/index_select.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros_like.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <cmath>
+
+#include "engine/base/check.h"
+#include "engine/base/tensor.h"
+#include "kernels/elementwise.h"
+#include "kernels/gemm.h"
+#include "kernels/logprob.h"
+
+namespace hone::ops {
+namespace {
+
+using kernels::kPanel;
+using torch::autograd::AutogradContext;
+using torch::autograd::Function;
+using torch::autograd::variable_list;
+
+float* Data(const Tensor& tensor) { return tensor.mutable_data_ptr<float>(); }
+const float* ConstData(const Tensor& tensor) { return tensor.const_data_ptr<float>(); }
+const int32_t* Indices(const Tensor& tensor) { return tensor.const_data_ptr<int32_t>(); }
+
+Tensor FromVector(const std::vector<int32_t>& values) { return at::tensor(at::ArrayRef<int32_t>(values), at::kInt); }
+
+// Autograd's context keeps tensors and plain values; objects that outlive the backward pass travel as addresses.
+template <typename T>
+void Keep(AutogradContext* context, const char* name, T& object) {
+  context->saved_data[name] = reinterpret_cast<int64_t>(&object);
+}
+template <typename T>
+T& Kept(AutogradContext* context, const char* name) {
+  return *reinterpret_cast<T*>(context->saved_data[name].toInt());
+}
+ThreadPool& KeptPool(AutogradContext* context) { return Kept<ThreadPool>(context, "pool"); }
+
+// ---- Linear: y = x W^T; dx = dy W, dW = dy^T x.
+
+Tensor LinearForward(ThreadPool& pool, const Tensor& x, const Tensor& packed, int64_t n) {
+  const int64_t rows = x.size(0), k = x.size(1);
+  HONE_CHECK(packed.numel() == kernels::PackedSize(n, k));
+  Tensor y = at::empty({rows, n}, x.options());
+  kernels::Gemm(pool, {ConstData(x), k, 1}, rows, k, ConstData(packed), n, {Data(y), n, kPanel}, kernels::Accumulate::kNo);
+  return y;
+}
+
+// dx needs W with k as the output: the other packing, rebuilt per call; its cost is 1 / rows of the product's.
+Tensor LinearInputGradient(ThreadPool& pool, const Tensor& dy, const Tensor& packed, int64_t n, int64_t k) {
+  const int64_t rows = dy.size(0);
+  Tensor plain = at::empty({n, k}, dy.options());
+  kernels::Unpack(ConstData(packed), n, k, Data(plain));
+  Tensor transposed = at::empty({kernels::PackedSize(k, n)}, dy.options());
+  kernels::Pack(pool, {ConstData(plain), 1, k}, k, n, Data(transposed));
+  Tensor dx = at::empty({rows, k}, dy.options());
+  kernels::Gemm(pool, {ConstData(dy), n, 1}, rows, n, ConstData(transposed), k, {Data(dx), k, kPanel},
+                kernels::Accumulate::kNo);
+  return dx;
+}
+
+// Computed as x^T dy so that it comes out in the weight's own layout.
+Tensor LinearWeightGradient(ThreadPool& pool, const Tensor& x, const Tensor& dy, const Tensor& packed) {
+  const int64_t rows = x.size(0), k = x.size(1), n = dy.size(1);
+  Tensor panels = at::empty({kernels::PackedSize(n, rows)}, x.options());
+  kernels::Pack(pool, {ConstData(dy), 1, n}, n, rows, Data(panels));
+  Tensor dweight = at::zeros_like(packed);
+  kernels::Gemm(pool, {ConstData(x), 1, k}, k, rows, ConstData(panels), n, {Data(dweight), kPanel, k * kPanel},
+                kernels::Accumulate::kNo);
+  return dweight;
+}
+
+struct LinearFunction : Function<LinearFunction> {
+  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& packed, int64_t n, ThreadPool* pool) {
+    context->save_for_backward({x, packed});
+    Keep(context, "pool", *pool);
+    return LinearForward(*pool, x, packed, n);
+  }
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const Tensor &x = saved[0], &packed = saved[1], &dy = gradients[0];
+    ThreadPool& pool = KeptPool(context);
+    return {LinearInputGradient(pool, dy, packed, dy.size(1), x.size(1)), LinearWeightGradient(pool, x, dy, packed),
+            Tensor(), Tensor()};
+  }
+};
+
+// ---- RmsNorm
+
+Tensor RmsNormForward(ThreadPool& pool, const Tensor& x, const Tensor& weight, float epsilon, float* inverse_rms) {
+  Tensor y = at::empty_like(x);
+  kernels::RmsNorm(pool, ConstData(x), ConstData(weight), x.size(0), x.size(1), epsilon, Data(y), inverse_rms);
+  return y;
+}
+
+struct RmsNormFunction : Function<RmsNormFunction> {
+  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight, double epsilon,
+                        ThreadPool* pool) {
+    Tensor inverse_rms = at::empty({x.size(0)}, x.options());
+    Tensor y = RmsNormForward(*pool, x, weight, static_cast<float>(epsilon), Data(inverse_rms));
+    context->save_for_backward({x, weight, inverse_rms});
+    Keep(context, "pool", *pool);
+    return y;
+  }
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const Tensor &x = saved[0], &weight = saved[1], &inverse_rms = saved[2];
+    Tensor dx = at::empty_like(x), dweight = at::empty_like(weight);
+    kernels::RmsNormBackward(KeptPool(context), ConstData(x), ConstData(weight), ConstData(inverse_rms),
+                             ConstData(gradients[0]), x.size(0), x.size(1), Data(dx), Data(dweight));
+    return {dx, dweight, Tensor(), Tensor()};
+  }
+};
+
+// ---- Rope: a rotation, so its gradient is the rotation back.
+
+Tensor Rotate(ThreadPool& pool, const Tensor& x, const Tensor& positions, const Tensor& cosine, const Tensor& sine,
+              int64_t head_dim, kernels::RopeDirection direction) {
+  Tensor y = at::empty_like(x);
+  kernels::Rope(pool, ConstData(x), Indices(positions), ConstData(cosine), ConstData(sine), x.size(0),
+                x.size(1) / head_dim, head_dim, direction, Data(y));
+  return y;
+}
+
+struct RopeFunction : Function<RopeFunction> {
+  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& positions, const Tensor& cosine,
+                        const Tensor& sine, int64_t head_dim, ThreadPool* pool) {
+    context->save_for_backward({positions, cosine, sine});
+    context->saved_data["head_dim"] = head_dim;
+    Keep(context, "pool", *pool);
+    return Rotate(*pool, x, positions, cosine, sine, head_dim, kernels::RopeDirection::kForward);
+  }
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const variable_list saved = context->get_saved_variables();
+    Tensor dx = Rotate(KeptPool(context), gradients[0], saved[0], saved[1], saved[2],
+                       context->saved_data["head_dim"].toInt(), kernels::RopeDirection::kBackward);
+    return {dx, Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
+  }
+};
+
+// ---- SwiGlu
+
+struct SwiGluFunction : Function<SwiGluFunction> {
+  static Tensor forward(AutogradContext* context, const Tensor& gate, const Tensor& up, ThreadPool* pool) {
+    context->save_for_backward({gate, up});
+    Keep(context, "pool", *pool);
+    Tensor y = at::empty_like(gate);
+    kernels::SwiGlu(*pool, ConstData(gate), ConstData(up), gate.numel(), Data(y));
+    return y;
+  }
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const Tensor &gate = saved[0], &up = saved[1];
+    Tensor dgate = at::empty_like(gate), dup = at::empty_like(up);
+    kernels::SwiGluBackward(KeptPool(context), ConstData(gate), ConstData(up), ConstData(gradients[0]), gate.numel(),
+                            Data(dgate), Data(dup));
+    return {dgate, dup, Tensor()};
+  }
+};
+
+// ---- Add
+
+struct AddFunction : Function<AddFunction> {
+  static Tensor forward(AutogradContext*, const Tensor& a, const Tensor& b, ThreadPool* pool) {
+    Tensor y = at::empty_like(a);
+    kernels::Add(*pool, ConstData(a), ConstData(b), a.numel(), Data(y));
+    return y;
+  }
+  static variable_list backward(AutogradContext*, variable_list gradients) {
+    return {gradients[0], gradients[0], Tensor()};
+  }
+};
+
+// ---- Embedding
+
+struct EmbeddingFunction : Function<EmbeddingFunction> {
+  static Tensor forward(AutogradContext* context, const Tensor& packed, const Tensor& tokens, int64_t width,
+                        ThreadPool* pool) {
+    context->save_for_backward({packed, tokens});
+    Keep(context, "pool", *pool);
+    Tensor y = at::empty({tokens.size(0), width}, packed.options());
+    kernels::EmbeddingPacked(*pool, ConstData(packed), Indices(tokens), tokens.size(0), width, Data(y));
+    return y;
+  }
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const Tensor &packed = saved[0], &tokens = saved[1], &dy = gradients[0];
+    Tensor dpacked = at::zeros_like(packed);
+    kernels::EmbeddingPackedBackwardAccumulate(KeptPool(context), ConstData(dy), Indices(tokens), tokens.size(0),
+                                               dy.size(1), Data(dpacked));
+    return {dpacked, Tensor(), Tensor(), Tensor()};
+  }
+};
+
+// ---- Attention
+
+Tensor AttentionValue(ThreadPool& pool, const Tensor& q, const Tensor& k, const Tensor& v, const AttentionRows& rows,
+                      int64_t heads, const kernels::KvPages& pages, float* log_sum_exp) {
+  HONE_CHECK(static_cast<int64_t>(rows.rows.size()) == q.size(0));
+  kernels::WriteKv(pool, ConstData(k), ConstData(v), rows.writes.data(), static_cast<int64_t>(rows.writes.size()), pages);
+  Tensor out = at::empty_like(q);
+  const float scale = 1.0f / std::sqrt(static_cast<float>(pages.head_dim));
+  kernels::AttentionForward(pool, ConstData(q), rows.rows.data(), q.size(0), heads, scale, pages, Data(out), log_sum_exp);
+  return out;
+}
+
+struct AttentionFunction : Function<AttentionFunction> {
+  static Tensor forward(AutogradContext* context, const Tensor& q, const Tensor& k, const Tensor& v,
+                        const AttentionRows* rows, int64_t heads, const kernels::KvPages* pages, ThreadPool* pool) {
+    Tensor log_sum_exp = at::empty({q.size(0), heads}, q.options());
+    Tensor out = AttentionValue(*pool, q, k, v, *rows, heads, *pages, Data(log_sum_exp));
+    context->save_for_backward({q, k, v, out, log_sum_exp});
+    context->saved_data["heads"] = heads;
+    context->saved_data["kv_heads"] = static_cast<int64_t>(pages->kv_heads);
+    Keep(context, "rows", *rows);
+    Keep(context, "pool", *pool);
+    return out;
+  }
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const Tensor &q = saved[0], &k = saved[1], &v = saved[2], &out = saved[3], &log_sum_exp = saved[4];
+    const auto& segments = Kept<const AttentionRows>(context, "rows").segments;
+    const int64_t heads = context->saved_data["heads"].toInt(), kv_heads = context->saved_data["kv_heads"].toInt();
+    const int64_t head_dim = q.size(1) / heads;
+    Tensor dq = at::empty_like(q), dk = at::empty_like(k), dv = at::empty_like(v);
+    kernels::AttentionBackward(KeptPool(context), ConstData(q), ConstData(k), ConstData(v), ConstData(out),
+                               ConstData(log_sum_exp), ConstData(gradients[0]), segments.data(),
+                               static_cast<int64_t>(segments.size()), heads, kv_heads, head_dim,
+                               1.0f / std::sqrt(static_cast<float>(head_dim)), Data(dq), Data(dk), Data(dv));
+    return {dq, dk, dv, Tensor(), Tensor(), Tensor(), Tensor()};
+  }
+};
+
+// ---- TokenLogprob
+
+Tensor LogprobForward(ThreadPool& pool, const Tensor& hidden, const Tensor& packed, int64_t vocab, const Tensor& targets,
+                      float* entropy, float* log_sum_exp) {
+  Tensor logprob = at::empty({hidden.size(0)}, hidden.options());
+  kernels::TokenLogprob(pool, ConstData(hidden), ConstData(packed), Indices(targets), hidden.size(0), hidden.size(1),
+                        vocab, Data(logprob), entropy, log_sum_exp);
+  return logprob;
+}
+
+struct TokenLogprobFunction : Function<TokenLogprobFunction> {
+  static Tensor forward(AutogradContext* context, const Tensor& hidden, const Tensor& packed, const Tensor& targets,
+                        int64_t vocab, float* entropy, ThreadPool* pool) {
+    Tensor log_sum_exp = at::empty({hidden.size(0)}, hidden.options());
+    Tensor logprob = LogprobForward(*pool, hidden, packed, vocab, targets, entropy, Data(log_sum_exp));
+    context->save_for_backward({hidden, packed, targets, log_sum_exp});
+    context->saved_data["vocab"] = vocab;
+    Keep(context, "pool", *pool);
+    return logprob;
+  }
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const Tensor &hidden = saved[0], &packed = saved[1], &targets = saved[2], &log_sum_exp = saved[3];
+    const Tensor dlogprob = gradients[0].contiguous();
+    Tensor dhidden = at::empty_like(hidden), dpacked = at::zeros_like(packed);
+    kernels::TokenLogprobBackward(KeptPool(context), ConstData(hidden), ConstData(packed), Indices(targets),
+                                  ConstData(log_sum_exp), ConstData(dlogprob), hidden.size(0), hidden.size(1),
+                                  context->saved_data["vocab"].toInt(), Data(dhidden), Data(dpacked));
+    return {dhidden, dpacked, Tensor(), Tensor(), Tensor(), Tensor()};
+  }
+};
+
+}  // namespace
+
+Tensor Embedding(ThreadPool& pool, const Tensor& packed, int64_t width, const std::vector<TokenId>& tokens) {
+  return EmbeddingFunction::apply(packed, FromVector(tokens), width, &pool);
+}
+
+Tensor Linear(ThreadPool& pool, const Tensor& x, const Tensor& packed, int64_t n) {
+  return LinearFunction::apply(x, packed, n, &pool);
+}
+
+Tensor RmsNorm(ThreadPool& pool, const Tensor& x, const Tensor& weight, float epsilon) {
+  return RmsNormFunction::apply(x, weight, static_cast<double>(epsilon), &pool);
+}
+
+Tensor Rope(ThreadPool& pool, const Tensor& x, const std::vector<int32_t>& positions, const Tensor& cosine,
+            const Tensor& sine, int64_t head_dim) {
+  return RopeFunction::apply(x, FromVector(positions), cosine, sine, head_dim, &pool);
+}
+
+Tensor SwiGlu(ThreadPool& pool, const Tensor& gate, const Tensor& up) { return SwiGluFunction::apply(gate, up, &pool); }
+
+Tensor Add(ThreadPool& pool, const Tensor& a, const Tensor& b) { return AddFunction::apply(a, b, &pool); }
+
+Tensor Attention(ThreadPool& pool, const Tensor& q, const Tensor& k, const Tensor& v, const AttentionRows& rows,
+                 int64_t heads, const kernels::KvPages& pages) {
+  return AttentionFunction::apply(q, k, v, &rows, heads, &pages, &pool);
+}
+
+Tensor SelectRows(const Tensor& x, const std::vector<int64_t>& indices) {
+  return at::index_select(x, 0, at::tensor(at::ArrayRef<int64_t>(indices), at::kLong));
+}
+
+Tensor Logits(ThreadPool& pool, const Tensor& hidden, const Tensor& packed, int64_t vocab) {
+  return LinearForward(pool, hidden, packed, vocab);
+}
+
+Tensor TokenLogprob(ThreadPool& pool, const Tensor& hidden, const Tensor& packed, int64_t vocab,
+                    const std::vector<TokenId>& targets, Tensor& entropy) {
+  entropy = at::empty({hidden.size(0)}, hidden.options().requires_grad(false));
+  return TokenLogprobFunction::apply(hidden, packed, FromVector(targets), vocab, Data(entropy), &pool);
+}
+
+}  // namespace hone::ops

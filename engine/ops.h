@@ -1,0 +1,59 @@
+// The operators of a model's forward pass: the kernels of kernels/ with gradients. Generator and trainer call the same
+// functions; a gradient is recorded only while autograd is on. All tensors are float32 and contiguous.
+// A tensor argument named `packed` holds a weight in the layout of kernels/gemm.h. The thread pool, and every pointer
+// inside a Rows argument, must outlive the backward pass.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "engine/base/tensor_fwd.h"
+#include "engine/base/types.h"
+#include "kernels/attention.h"
+#include "kernels/thread_pool.h"
+
+namespace hone::ops {
+
+// table packed [vocab, width], tokens [rows] -> [rows, width].
+Tensor Embedding(ThreadPool& pool, const Tensor& packed, int64_t width, const std::vector<TokenId>& tokens);
+
+// x [rows, k], weight packed [n, k] -> [rows, n].
+Tensor Linear(ThreadPool& pool, const Tensor& x, const Tensor& packed, int64_t n);
+
+// x [rows, width], weight [width] -> [rows, width].
+Tensor RmsNorm(ThreadPool& pool, const Tensor& x, const Tensor& weight, float epsilon);
+
+// x [rows, heads * head_dim], cosine and sine [max_position, head_dim / 2] -> same shape, rotated by the row's position.
+Tensor Rope(ThreadPool& pool, const Tensor& x, const std::vector<int32_t>& positions, const Tensor& cosine,
+            const Tensor& sine, int64_t head_dim);
+
+// gate, up [rows, width] -> silu(gate) * up.
+Tensor SwiGlu(ThreadPool& pool, const Tensor& gate, const Tensor& up);
+
+// a + b, same shapes.
+Tensor Add(ThreadPool& pool, const Tensor& a, const Tensor& b);
+
+// What attention needs to know of the rows (kernels/attention.h). `segments` is filled where a gradient is wanted.
+struct AttentionRows {
+  std::vector<kernels::KvWrite> writes;
+  std::vector<kernels::AttentionRow> rows;
+  std::vector<kernels::AttentionSegment> segments;
+};
+
+// Writes k and v [rows, kv_heads * head_dim] to the pages, then attends: q [rows, heads * head_dim] -> same shape.
+Tensor Attention(ThreadPool& pool, const Tensor& q, const Tensor& k, const Tensor& v, const AttentionRows& rows,
+                 int64_t heads, const kernels::KvPages& pages);
+
+// x [rows, width] -> x[indices] [indices, width]; a row may be taken several times.
+Tensor SelectRows(const Tensor& x, const std::vector<int64_t>& indices);
+
+// hidden [rows, width], head packed [vocab, width] -> logits [rows, vocab]; no gradient.
+Tensor Logits(ThreadPool& pool, const Tensor& hidden, const Tensor& packed, int64_t vocab);
+
+// hidden [rows, width], head packed [vocab, width], targets [rows] -> log-probability of each target [rows], in nats, and the
+// entropy of each row's distribution [rows], without gradient.
+Tensor TokenLogprob(ThreadPool& pool, const Tensor& hidden, const Tensor& packed, int64_t vocab,
+                    const std::vector<TokenId>& targets, Tensor& entropy);
+
+}  // namespace hone::ops

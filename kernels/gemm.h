@@ -1,0 +1,48 @@
+// Matrix products over packed weights. Batch-invariant: output (m, n) is one chain of fused multiply-adds over k in
+// ascending order, starting from +0 (or from the old value when accumulating), so it does not depend on the other
+// rows, on M, on the position of the row, on threads, or on the vector width.
+//
+// Packed layout of a matrix W [N, K] (a Linear's weight: N outputs, K inputs): panels of kPanel output columns;
+// element (n, k) lies at (n / kPanel) * K * kPanel + k * kPanel + n % kPanel. Columns past N are zero.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/thread_pool.h"
+
+namespace hone::kernels {
+
+inline constexpr int64_t kPanel = 32;
+
+// Floats in the packed form of W [n, k].
+constexpr int64_t PackedSize(int64_t n, int64_t k) { return (n + kPanel - 1) / kPanel * kPanel * k; }
+
+// A matrix read through strides: element (row, column) at data[row * row_stride + column * column_stride].
+struct MatrixView {
+  const float* data;
+  int64_t row_stride;
+  int64_t column_stride;
+};
+
+// Where C [M, N] goes: element (m, n) at data[n / kPanel * panel_stride + m * row_stride + n % kPanel].
+// Row-major with leading dimension ldc: {c, ldc, kPanel}. The packed layout of W [N, K] with m standing for k (a weight's
+// gradient): {c, kPanel, K * kPanel}. Columns past N are left untouched.
+struct PanelOutput {
+  float* data;
+  int64_t row_stride;
+  int64_t panel_stride;
+};
+
+enum class Accumulate { kNo, kYes };
+
+// w [N, K] through strides -> packed [PackedSize(n, k)], padding set to zero.
+void Pack(ThreadPool& pool, MatrixView w, int64_t n, int64_t k, float* packed);
+
+// packed -> w [N, K], row-major.
+void Unpack(const float* packed, int64_t n, int64_t k, float* w);
+
+// c [M, N] = a [M, K] * w^T, w packed [N, K]. Operands do not overlap.
+void Gemm(ThreadPool& pool, MatrixView a, int64_t m, int64_t k, const float* packed, int64_t n, PanelOutput c,
+          Accumulate accumulate);
+
+}  // namespace hone::kernels

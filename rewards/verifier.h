@@ -1,0 +1,22 @@
+// SLOT: checks an answer. A verifier says "score" or "no verdict, because ..."; it never turns its own trouble into a 0.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "engine/base/spec.h"
+#include "engine/base/types.h"
+
+namespace hone {
+
+class Verifier {
+ public:
+  virtual ~Verifier() = default;
+  // `completion` is the decoded answer without special tokens. Thread-safe; bounded work on any input.
+  virtual Verdict Verify(const Prompt& prompt, const std::string& completion) const = 0;
+};
+
+// Factories, one per file in rewards/verifier/; recipes/components.def is the menu.
+absl::StatusOr<std::unique_ptr<Verifier>> NewCountdownVerifier(Spec& spec);
+
+}  // namespace hone

@@ -1,0 +1,59 @@
+#include "rollout/collector.h"
+
+#include <algorithm>
+#include <chrono>
+
+namespace hone {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+}  // namespace
+
+absl::Status EncodePrompt(const Tokenizer& tokenizer, Prompt& prompt) {
+  HONE_ASSIGN_OR_RETURN(const std::vector<TokenId> tokens, tokenizer.Encode(prompt.text));
+  prompt.tokens = {tokenizer.begin_token()};
+  prompt.tokens.insert(prompt.tokens.end(), tokens.begin(), tokens.end());
+  return absl::OkStatus();
+}
+
+absl::Status DecodeSample(const Tokenizer& tokenizer, const std::vector<std::string>& stop, Sample& sample) {
+  HONE_ASSIGN_OR_RETURN(sample.text, tokenizer.Decode(sample.tokens));
+  size_t end = sample.text.size();
+  for (const std::string& text : stop) end = std::min(end, sample.text.find(text));
+  sample.text.resize(end);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Rollout> Collector::Collect(std::vector<Prompt> prompts, int32_t samples_per_prompt,
+                                           const GenerationOptions& options, const std::function<bool()>& cancelled) const {
+  const Clock::time_point start = Clock::now();
+  Rollout rollout;
+  rollout.groups.resize(prompts.size());
+  std::vector<GenerationRequest> requests;
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    Group& group = rollout.groups[i];
+    group.prompt = std::move(prompts[i]);
+    if (group.prompt.tokens.empty()) HONE_RETURN_IF_ERROR(EncodePrompt(*tokenizer_, group.prompt));
+    group.samples.resize(samples_per_prompt);
+    requests.push_back({&group.prompt, samples_per_prompt});
+  }
+  absl::Status decoding;
+  const auto receive = [&](size_t request, Sample sample) {
+    if (absl::Status status = DecodeSample(*tokenizer_, options.stop, sample); !status.ok()) decoding = status;
+    const Group& group = rollout.groups[request];
+    const Clock::time_point verification = Clock::now();
+    if (verifier_ != nullptr) sample.verdict = verifier_->Verify(group.prompt, sample.text);
+    rollout.verify_s += SecondsSince(verification);
+    rollout.tokens += static_cast<int64_t>(sample.tokens.size());
+    rollout.groups[request].samples[sample.index] = std::move(sample);
+  };
+  HONE_RETURN_IF_ERROR(generator_->Run(requests, options, receive, cancelled));
+  HONE_RETURN_IF_ERROR(decoding);
+  rollout.generate_s = SecondsSince(start) - rollout.verify_s;
+  return rollout;
+}
+
+}  // namespace hone

@@ -1,0 +1,43 @@
+// Turns prompts into groups: generates the samples and verifies each as soon as it ends.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "engine/generator.h"
+#include "engine/tokenizer.h"
+#include "rewards/verifier.h"
+
+namespace hone {
+
+// Fills prompt.tokens: the begin token, then the text's.
+absl::Status EncodePrompt(const Tokenizer& tokenizer, Prompt& prompt);
+
+// Fills sample.text: the decoded tokens without special ones, up to the first stop text.
+absl::Status DecodeSample(const Tokenizer& tokenizer, const std::vector<std::string>& stop, Sample& sample);
+
+// Groups in the order of the prompts, and where the time went.
+struct Rollout {
+  std::vector<Group> groups;
+  double generate_s = 0;
+  double verify_s = 0;
+  int64_t tokens = 0;  // sampled
+};
+
+class Collector {
+ public:
+  // All outlive the collector. `verifier` may be null: samples then have no verdict.
+  Collector(const Tokenizer* tokenizer, const Verifier* verifier, Generator* generator)
+      : tokenizer_(tokenizer), verifier_(verifier), generator_(generator) {}
+
+  // `samples_per_prompt` samples for each prompt. Prompts without tokens are encoded here.
+  absl::StatusOr<Rollout> Collect(std::vector<Prompt> prompts, int32_t samples_per_prompt, const GenerationOptions& options,
+                                  const std::function<bool()>& cancelled = nullptr) const;
+
+ private:
+  const Tokenizer* tokenizer_;
+  const Verifier* verifier_;
+  Generator* generator_;
+};
+
+}  // namespace hone

@@ -1,0 +1,61 @@
+// The learner: forward, loss, backward, clip, AdamW over packed micro-batches. The loss and its gradient are sums with weights
+// taken over the whole batch, so they do not depend on how the batch is split.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/base/status.h"
+#include "engine/model/model.h"
+#include "trainer/batch.h"
+#include "trainer/loss.h"
+#include "trainer/run_options.h"
+
+namespace hone {
+
+// What one optimizer step did. Means are over trained tokens.
+struct UpdateStats {
+  double loss = 0;
+  double entropy = 0;
+  std::optional<double> clip_fraction;
+  // Largest |log-probability here - log-probability at sampling| over samples of the current policy; no value when the batch
+  // has none. Exactly 0 or a defect.
+  std::optional<double> mismatch;
+  double grad_norm = 0;
+  double learning_rate = 0;
+  int64_t tokens = 0;  // trained tokens
+  int64_t rows = 0;    // tokens through the model
+  bool applied = false;  // false: the gradient was not finite, and nothing changed
+};
+
+class Learner {
+ public:
+  // `model` outlives the learner; its weights change in place. Optimizer state begins at zero.
+  Learner(Model* model, const Stage& stage);
+
+  // One optimizer step on all samples of the groups; `policy_version` is the version of the weights before it. Groups without
+  // samples are fine, a batch without any is not.
+  UpdateStats Update(std::span<const TrainGroup> groups, PolicyVersion policy_version);
+
+  int64_t optimizer_steps() const { return optimizer_steps_; }
+
+  // The optimizer's state as a safetensors file; Load refuses a file of another model.
+  absl::Status Save(const std::string& path) const;
+  absl::Status Load(const std::string& path, int64_t optimizer_steps);
+
+ private:
+  void AccumulateGradient(const PackedBatch& batch, const float* weights, PolicyVersion policy_version, UpdateStats& stats);
+  double GradientNorm() const;
+  void Apply(double learning_rate, double gradient_scale);
+
+  Model* model_;
+  const Stage& stage_;
+  std::vector<Tensor> exp_avg_, exp_avg_sq_;  // one per parameter, in its layout
+  int64_t optimizer_steps_ = 0;
+};
+
+}  // namespace hone

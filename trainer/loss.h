@@ -1,0 +1,52 @@
+// SLOT: what the learner minimises, a value per token whose weighted sum is the loss. Formulas in ATen, so that autograd
+// gives the gradient with respect to the log-probabilities.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/base/spec.h"
+#include "engine/base/tensor_fwd.h"
+
+namespace hone {
+
+// How token values become one number. Sequences without trained tokens count nowhere.
+enum class Aggregation {
+  kTokenMean,           // sum over tokens / tokens: DAPO
+  kSeqMeanTokenMean,    // mean over sequences of the token mean: GRPO
+  kSeqMeanTokenSum,     // mean over sequences of the token sum
+  kSeqMeanTokenSumNorm  // the same divided by a constant length: Dr. GRPO
+};
+
+// The weight of every token of a batch whose sequences have `lengths` trained tokens: the loss is sum weight * value.
+// Weights see the whole batch, so the loss does not depend on how it is split into micro-batches. [sum of lengths]
+std::vector<float> TokenWeights(Aggregation aggregation, const std::vector<int32_t>& lengths, double norm_length);
+
+// All [tokens], of the trained tokens of a micro-batch, sequence after sequence. Only `logprobs` carries a gradient.
+struct LossInputs {
+  const Tensor& logprobs;    // under the policy being trained
+  const Tensor& old;         // under the policy at the start of the step (proximal)
+  const Tensor& advantages;  // one per token
+};
+
+struct LossOutputs {
+  Tensor& values;   // [tokens]
+  Tensor& clipped;  // [tokens] 0 or 1; empty where the loss clips nothing
+};
+
+class Loss {
+ public:
+  virtual ~Loss() = default;
+  virtual void Compute(const LossInputs& inputs, LossOutputs outputs) const = 0;
+  virtual Aggregation aggregation() const = 0;
+  virtual double norm_length() const { return 1; }
+};
+
+// Factories, one per file in trainer/loss/; recipes/components.def is the menu.
+absl::StatusOr<std::unique_ptr<Loss>> NewPpoClip(Spec& spec);
+absl::StatusOr<std::unique_ptr<Loss>> NewReinforce(Spec& spec);
+absl::StatusOr<std::unique_ptr<Loss>> NewSft(Spec& spec);
+
+}  // namespace hone

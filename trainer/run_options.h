@@ -1,0 +1,99 @@
+// A recipe after its names have been looked up: plain values and built components, no Protobuf.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "rewards/verifier.h"
+#include "rollout/task.h"
+#include "trainer/advantage.h"
+#include "trainer/loss.h"
+
+namespace hone {
+
+enum class StageKind { kSft, kRl };
+
+enum class ScheduleShape { kConstant, kLinear, kCosine };
+
+// Learning rate over a stage's optimizer steps: a linear rise over warmup_steps, then `shape` down to final * peak.
+struct Schedule {
+  ScheduleShape shape = ScheduleShape::kConstant;
+  double peak = 0;
+  double final_fraction = 0;
+  int64_t warmup_steps = 0;
+  int64_t total_steps = 1;
+
+  double At(int64_t step) const;  // step from 0
+};
+
+// AdamW, https://arxiv.org/abs/1711.05101. Defaults: beta2 0.95 and no weight decay are what RL fine-tuning of language models
+// settles on; see recipes/build.cc.
+struct AdamWOptions {
+  double beta1 = 0.9;
+  double beta2 = 0.95;
+  double epsilon = 1e-8;
+  double weight_decay = 0;
+};
+
+struct Stage {
+  StageKind kind = StageKind::kSft;
+  std::string name;
+  int64_t steps = 0;
+  Schedule schedule;
+  AdamWOptions adamw;
+  double max_grad_norm = 1;
+  int64_t microbatch_tokens = 16384;
+  std::unique_ptr<Loss> loss;
+
+  int64_t batch_size = 0;  // SFT
+
+  int64_t prompts_per_step = 0;  // RL, and all below
+  int64_t samples_per_prompt = 0;
+  int32_t max_new_tokens = 0;
+  float temperature = 1;
+  std::unique_ptr<Advantage> advantage;
+  int64_t minibatches = 1;
+
+  int64_t checkpoint_every = 0;  // 0: only at the stage's end
+  int64_t evaluate_every = 0;    // 0: only at the stage's end
+  int64_t samples_every = 0;     // RL: steps whose samples are kept; 0: none
+};
+
+// Sizes of a new Llama, or the folder of an existing model.
+struct ModelSource {
+  std::string path;  // empty: a new model of the sizes below
+  std::string family;
+  std::string tokenizer;  // spec
+  int32_t hidden_size = 0;
+  int32_t intermediate_size = 0;
+  int32_t layers = 0;
+  int32_t heads = 0;
+  int32_t kv_heads = 0;
+  int32_t max_position_embeddings = 0;
+  double rope_theta = 0;
+  bool tie_word_embeddings = true;
+  double initializer_std = 0;
+};
+
+struct EvaluationOptions {
+  int64_t prompts = 500;
+  int64_t samples = 1;
+  float temperature = 1;
+  int32_t max_new_tokens = 0;
+};
+
+struct RunOptions {
+  std::string name;
+  std::string recipe_text;  // resolved, as kept in the run
+  uint64_t seed = 1;
+  int threads = 1;
+  ModelSource model;
+  std::unique_ptr<Task> task;
+  std::unique_ptr<Verifier> verifier;
+  std::vector<Stage> stages;
+  EvaluationOptions evaluation;
+};
+
+}  // namespace hone

@@ -1,0 +1,376 @@
+#include "trainer/train_loop.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <fstream>
+#include <memory>
+
+#include "absl/strings/str_format.h"
+#include "engine/base/check.h"
+#include "engine/base/file.h"
+#include "engine/checkpoint.h"
+#include "rollout/collector.h"
+#include "rollout/evaluation.h"
+#include "trainer/learner.h"
+
+namespace hone {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Texts that a new tokenizer is trained on.
+constexpr uint64_t kTokenizerPrompts = 4000;
+// A gradient that stays non-finite does not heal by itself.
+constexpr int kMaxSkippedUpdates = 5;
+
+double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+double ResidentBytes() {
+  std::ifstream statm("/proc/self/statm");
+  double total = 0, resident = 0;
+  statm >> total >> resident;
+  return resident * static_cast<double>(sysconf(_SC_PAGESIZE));
+}
+
+// What one run holds while it trains.
+class TrainLoop {
+ public:
+  TrainLoop(const RunOptions& options, RunFolder& folder, RunObserver& observer, std::function<bool()> interrupted)
+      : options_(options), folder_(folder), observer_(observer), interrupted_(std::move(interrupted)), pool_(options.threads) {}
+
+  absl::StatusOr<RunResult> Run() {
+    HONE_RETURN_IF_ERROR(Prepare());
+    while (!state_.finished) {
+      HONE_ASSIGN_OR_RETURN(const bool completed, RunStage(options_.stages[state_.stage]));
+      if (!completed) return RunResult{true, folder_.CheckpointPath(state_.step)};
+    }
+    return RunResult{false, folder_.CheckpointPath(state_.step)};
+  }
+
+ private:
+  // Model, tokenizer and counters, from the newest checkpoint or from the recipe.
+  absl::Status Prepare();
+  absl::Status NewModelFromRecipe();
+  // True when the stage is done, false when the run was interrupted.
+  absl::StatusOr<bool> RunStage(const Stage& stage);
+  absl::Status SftStep(const Stage& stage, Metrics& metrics);
+  absl::Status RlStep(const Stage& stage, Metrics& metrics);
+  absl::Status Learn(const Stage& stage, const std::vector<TrainGroup>& groups, Metrics& metrics);
+  absl::Status EvaluateInto(Metrics& metrics);
+  absl::Status SaveCheckpoint();
+  Prompt NextPrompt();
+
+  const RunOptions& options_;
+  RunFolder& folder_;
+  RunObserver& observer_;
+  std::function<bool()> interrupted_;
+  ThreadPool pool_;
+  RunState state_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<Generator> generator_;
+  std::unique_ptr<Learner> learner_;  // of the current stage
+  int skipped_updates_ = 0;           // in a row
+};
+
+absl::Status TrainLoop::Prepare() {
+  const std::vector<int64_t> checkpoints = ListCheckpoints(folder_.path());
+  if (checkpoints.empty()) {
+    HONE_RETURN_IF_ERROR(options_.model.path.empty() ? NewModelFromRecipe() : [&]() -> absl::Status {
+      HONE_ASSIGN_OR_RETURN(tokenizer_, LoadTokenizer(options_.model.path));
+      HONE_ASSIGN_OR_RETURN(model_, LoadModel(options_.model.path, &pool_));
+      return absl::OkStatus();
+    }());
+  } else {
+    const std::string checkpoint = folder_.CheckpointPath(checkpoints.back());
+    HONE_ASSIGN_OR_RETURN(state_, ReadRunState(checkpoint));
+    HONE_ASSIGN_OR_RETURN(tokenizer_, LoadTokenizer(checkpoint));
+    HONE_ASSIGN_OR_RETURN(model_, LoadModel(checkpoint, &pool_));
+    if (!state_.finished) observer_.OnMessage(absl::StrCat("resuming from ", checkpoint));
+  }
+  HONE_RETURN_IF_ERROR(folder_.TruncateAfter(state_.step));
+  if (state_.finished) return absl::OkStatus();
+  generator_ = std::make_unique<Generator>(model_.get(), tokenizer_.get(), GeneratorLimits{});
+  observer_.OnMessage(absl::StrFormat("model: %s, %d parameters, %d tokens in the vocabulary, %d threads", model_->config().family,
+                                      model_->parameter_count(), model_->config().vocab_size, options_.threads));
+  return absl::OkStatus();
+}
+
+absl::Status TrainLoop::NewModelFromRecipe() {
+  const ModelSource& source = options_.model;
+  std::vector<std::string> lines;
+  const uint64_t count = std::min(options_.task->Size(Split::kTrain).value_or(kTokenizerPrompts), kTokenizerPrompts);
+  for (uint64_t index = 0; index < count; ++index) {
+    const Prompt prompt = options_.task->At(Split::kTrain, index);
+    lines.push_back(prompt.text);
+    if (const auto demonstration = options_.task->Demonstration(prompt)) lines.push_back(*demonstration);
+  }
+  HONE_ASSIGN_OR_RETURN(Spec spec, Spec::Parse(source.tokenizer));
+  HONE_ASSIGN_OR_RETURN(tokenizer_, TrainTokenizer(spec, lines));
+  ModelConfig config;
+  config.family = source.family;
+  config.vocab_size = tokenizer_->vocabulary_size();
+  config.hidden_size = source.hidden_size;
+  config.intermediate_size = source.intermediate_size;
+  config.layers = source.layers;
+  config.heads = source.heads;
+  config.kv_heads = source.kv_heads;
+  config.head_dim = source.hidden_size / source.heads;
+  config.max_position_embeddings = source.max_position_embeddings;
+  config.rope_theta = source.rope_theta;
+  config.tie_word_embeddings = source.tie_word_embeddings;
+  config.initializer_std = source.initializer_std;
+  config.begin_token = tokenizer_->begin_token();
+  config.end_token = tokenizer_->end_token();
+  HONE_ASSIGN_OR_RETURN(model_, NewModel(config, &pool_));
+  InitializeWeights(*model_, options_.seed);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> TrainLoop::RunStage(const Stage& stage) {
+  learner_ = std::make_unique<Learner>(model_.get(), stage);
+  if (state_.stage_step > 0) {
+    HONE_RETURN_IF_ERROR(learner_->Load(folder_.CheckpointPath(state_.step) + "/state/optimizer.safetensors", state_.optimizer_steps));
+  }
+  observer_.OnStageBegin(stage, state_.stage_step);
+  while (state_.stage_step < stage.steps) {
+    if (interrupted_()) {
+      HONE_RETURN_IF_ERROR(SaveCheckpoint());
+      return false;
+    }
+    const Clock::time_point start = Clock::now();
+    Metrics metrics;
+    metrics.Set("stage", stage.name);
+    metrics.Set("step", static_cast<double>(state_.step + 1));
+    metrics.Set("policy_version", static_cast<double>(state_.policy_version));
+    HONE_RETURN_IF_ERROR(stage.kind == StageKind::kSft ? SftStep(stage, metrics) : RlStep(stage, metrics));
+    ++state_.step;
+    ++state_.stage_step;
+    const bool last = state_.stage_step == stage.steps;
+    const auto due = [&](int64_t every) { return last || (every > 0 && state_.stage_step % every == 0); };
+    const double step_s = SecondsSince(start);
+    metrics.Set("time/step_s", step_s);
+    double other_s = step_s;
+    for (const char* part : {"time/generate_s", "time/verify_s", "time/train_s"}) other_s -= metrics.Find(part).value_or(0);
+    metrics.Set("time/other_s", other_s);
+    metrics.Set("memory/rss_bytes", ResidentBytes());
+    if (due(stage.evaluate_every)) HONE_RETURN_IF_ERROR(EvaluateInto(metrics));
+    HONE_RETURN_IF_ERROR(folder_.AppendMetrics(metrics));
+    observer_.OnStep(stage, state_.stage_step, metrics);
+    if (last) break;  // the stage's last checkpoint already points to the next stage
+    if (due(stage.checkpoint_every)) HONE_RETURN_IF_ERROR(SaveCheckpoint());
+  }
+  ++state_.stage;
+  state_.stage_step = 0;
+  state_.optimizer_steps = 0;
+  state_.finished = state_.stage == static_cast<int64_t>(options_.stages.size());
+  HONE_RETURN_IF_ERROR(SaveCheckpoint());
+  return true;
+}
+
+Prompt TrainLoop::NextPrompt() {
+  const uint64_t index = state_.next_prompt++;
+  const auto size = options_.task->Size(Split::kTrain);
+  return options_.task->At(Split::kTrain, size ? index % *size : index);
+}
+
+absl::Status TrainLoop::SftStep(const Stage& stage, Metrics& metrics) {
+  std::vector<Prompt> prompts(stage.batch_size);
+  std::vector<std::vector<TokenId>> answers(stage.batch_size);
+  std::vector<TrainGroup> groups;
+  for (int64_t i = 0; i < stage.batch_size; ++i) {
+    prompts[i] = NextPrompt();
+    HONE_RETURN_IF_ERROR(EncodePrompt(*tokenizer_, prompts[i]));
+    const auto demonstration = options_.task->Demonstration(prompts[i]);
+    if (!demonstration) return InputError("the task has no demonstration for '", prompts[i].text, "', stage '", stage.name, "' needs them");
+    HONE_ASSIGN_OR_RETURN(answers[i], tokenizer_->Encode(*demonstration));
+    answers[i].push_back(tokenizer_->end_token());
+    groups.push_back({&prompts[i].tokens, {{&answers[i]}}});
+  }
+  return Learn(stage, groups, metrics);
+}
+
+// Counts of a rollout, before anything is left out.
+void AddRolloutMetrics(const Rollout& rollout, Metrics& metrics) {
+  double sum = 0, squares = 0, scored = 0, samples = 0, tokens = 0, longest = 0, truncated = 0;
+  double solved_none = 0, solved_all = 0;
+  std::vector<std::pair<std::string, std::pair<double, double>>> parts;  // name -> (sum, count)
+  for (const Group& group : rollout.groups) {
+    int64_t correct = 0, verdicts = 0;
+    for (const Sample& sample : group.samples) {
+      ++samples;
+      const auto length = static_cast<double>(sample.tokens.size());
+      tokens += length;
+      longest = std::max(longest, length);
+      truncated += sample.finish_reason == FinishReason::kLength ? 1 : 0;
+      for (const auto& [name, value] : sample.verdict.parts) {
+        auto part = std::find_if(parts.begin(), parts.end(), [&](const auto& entry) { return entry.first == name; });
+        if (part == parts.end()) part = parts.insert(parts.end(), {name, {0, 0}});
+        part->second.first += value;
+        part->second.second += 1;
+      }
+      if (!sample.verdict.score) continue;
+      const double score = *sample.verdict.score;
+      ++scored, ++verdicts;
+      sum += score;
+      squares += score * score;
+      correct += score >= kCorrectScore ? 1 : 0;
+    }
+    solved_none += verdicts > 0 && correct == 0 ? 1 : 0;
+    solved_all += verdicts > 0 && correct == verdicts ? 1 : 0;
+  }
+  const auto groups = static_cast<double>(rollout.groups.size());
+  if (scored > 0) {
+    metrics.Set("reward/mean", sum / scored);
+    metrics.Set("reward/std", std::sqrt(std::max(0.0, squares / scored - sum / scored * (sum / scored))));
+  }
+  for (const auto& [name, part] : parts) metrics.Set("reward/" + name + "/mean", part.first / part.second);
+  metrics.Set("verdict/none", (samples - scored) / samples);
+  metrics.Set("group/solved_none", solved_none / groups);
+  metrics.Set("group/solved_all", solved_all / groups);
+  metrics.Set("sample/length_mean", tokens / samples);
+  metrics.Set("sample/length_max", longest);
+  metrics.Set("sample/truncated_fraction", truncated / samples);
+}
+
+// Groups whose samples differ in advantage carry a gradient; the others are left out and counted.
+std::vector<TrainGroup> TrainedGroups(const Stage& stage, Rollout& rollout, Metrics& metrics) {
+  std::vector<RewardedSample> rewarded;
+  for (size_t i = 0; i < rollout.groups.size(); ++i) {
+    for (const Sample& sample : rollout.groups[i].samples) {
+      rewarded.push_back({sample.verdict.score, static_cast<int32_t>(i), static_cast<int32_t>(sample.tokens.size())});
+    }
+  }
+  const std::vector<double> advantages = stage.advantage->Compute(rewarded);
+  std::vector<TrainGroup> trained;
+  double zero_variance = 0;
+  size_t next = 0;
+  for (Group& group : rollout.groups) {
+    TrainGroup candidate{&group.prompt.tokens, {}};
+    bool carries_gradient = false;
+    for (Sample& sample : group.samples) {
+      sample.advantage = advantages[next++];
+      if (!sample.verdict.score) continue;
+      carries_gradient |= sample.advantage != 0;
+      candidate.samples.push_back({&sample.tokens, &sample.logprobs, static_cast<float>(sample.advantage), sample.policy_version});
+    }
+    if (carries_gradient) {
+      trained.push_back(std::move(candidate));
+    } else {
+      ++zero_variance;
+    }
+  }
+  const auto groups = static_cast<double>(rollout.groups.size());
+  metrics.Set("group/zero_variance", zero_variance / groups);
+  metrics.Set("group/trained", static_cast<double>(trained.size()) / groups);
+  return trained;
+}
+
+absl::Status TrainLoop::RlStep(const Stage& stage, Metrics& metrics) {
+  std::vector<Prompt> prompts;
+  for (int64_t i = 0; i < stage.prompts_per_step; ++i) prompts.push_back(NextPrompt());
+  GenerationOptions generation;
+  generation.max_new_tokens = stage.max_new_tokens;
+  generation.temperature = stage.temperature;
+  generation.seed = options_.seed;
+  generation.step = static_cast<uint64_t>(state_.step) + 1;
+  generation.policy_version = state_.policy_version;
+  const Collector collector(tokenizer_.get(), options_.verifier.get(), generator_.get());
+  HONE_ASSIGN_OR_RETURN(Rollout rollout,
+                        collector.Collect(std::move(prompts), static_cast<int32_t>(stage.samples_per_prompt), generation));
+  AddRolloutMetrics(rollout, metrics);
+  const std::vector<TrainGroup> groups = TrainedGroups(stage, rollout, metrics);
+  metrics.Set("staleness/mean", 0);
+  metrics.Set("staleness/max", 0);
+  metrics.Set("time/generate_s", rollout.generate_s);
+  metrics.Set("time/verify_s", rollout.verify_s);
+  metrics.Set("throughput/generate_tokens_per_s", static_cast<double>(rollout.tokens) / std::max(rollout.generate_s, 1e-9));
+  if (stage.samples_every > 0 && state_.stage_step % stage.samples_every == 0) {
+    HONE_RETURN_IF_ERROR(folder_.WriteSamples(state_.step + 1, rollout.groups));
+  }
+  return Learn(stage, groups, metrics);
+}
+
+absl::Status TrainLoop::Learn(const Stage& stage, const std::vector<TrainGroup>& groups, Metrics& metrics) {
+  const Clock::time_point start = Clock::now();
+  const int64_t minibatches = std::min<int64_t>(stage.minibatches, static_cast<int64_t>(groups.size()));
+  UpdateStats sum;
+  int64_t updates = 0;
+  const std::span<const TrainGroup> all(groups);
+  for (int64_t part = 0; part < minibatches; ++part) {
+    const size_t begin = groups.size() * part / minibatches, end = groups.size() * (part + 1) / minibatches;
+    const UpdateStats stats = learner_->Update(all.subspan(begin, end - begin), state_.policy_version);
+    if (stats.mismatch.value_or(0) != 0) {
+      return WorkError("step ", state_.step + 1, ": the trainer's log-probabilities differ from the generator's by ", *stats.mismatch,
+                       " on-policy; they must be equal bit for bit, so this is a defect in hone or in this machine's memory");
+    }
+    if (stats.mismatch) sum.mismatch = std::max(sum.mismatch.value_or(0), *stats.mismatch);
+    skipped_updates_ = stats.applied ? 0 : skipped_updates_ + 1;
+    if (skipped_updates_ >= kMaxSkippedUpdates) {
+      return WorkError("step ", state_.step + 1, ": the gradient was not finite ", skipped_updates_,
+                       " times in a row; lower stage '", stage.name, "' learning_rate or max_grad_norm");
+    }
+    state_.policy_version += stats.applied ? 1 : 0;
+    ++updates;
+    sum.loss += stats.loss;
+    sum.entropy += stats.entropy;
+    if (stats.clip_fraction) sum.clip_fraction = sum.clip_fraction.value_or(0) + *stats.clip_fraction;
+    sum.grad_norm += stats.grad_norm;
+    sum.learning_rate = stats.learning_rate;
+    sum.rows += stats.rows;
+  }
+  state_.optimizer_steps = learner_->optimizer_steps();
+  const double train_s = SecondsSince(start);
+  if (updates > 0) {
+    const auto count = static_cast<double>(updates);
+    metrics.Set("policy/loss", sum.loss / count);
+    metrics.Set("policy/entropy", sum.entropy / count);
+    if (sum.clip_fraction) metrics.Set("policy/clip_fraction", *sum.clip_fraction / count);
+    metrics.Set("policy/grad_norm", sum.grad_norm / count);
+    metrics.Set("policy/learning_rate", sum.learning_rate);
+    if (sum.mismatch) metrics.Set("mismatch/logprob_abs_max", *sum.mismatch);
+    metrics.Set("throughput/train_tokens_per_s", static_cast<double>(sum.rows) / std::max(train_s, 1e-9));
+  }
+  metrics.Set("time/train_s", train_s);
+  return absl::OkStatus();
+}
+
+absl::Status TrainLoop::EvaluateInto(Metrics& metrics) {
+  const EvaluationOptions& evaluation = options_.evaluation;
+  if (evaluation.prompts == 0) return absl::OkStatus();
+  const auto size = options_.task->Size(Split::kHeldOut);
+  const uint64_t count = std::min<uint64_t>(evaluation.prompts, size.value_or(evaluation.prompts));
+  std::vector<Prompt> prompts;
+  for (uint64_t index = 0; index < count; ++index) prompts.push_back(options_.task->At(Split::kHeldOut, index));
+  // Step 0: the same random numbers at every evaluation, so that two checkpoints are compared on the same draws.
+  GenerationOptions generation;
+  generation.max_new_tokens = evaluation.max_new_tokens;
+  generation.temperature = evaluation.temperature;
+  generation.seed = options_.seed;
+  const Collector collector(tokenizer_.get(), options_.verifier.get(), generator_.get());
+  HONE_ASSIGN_OR_RETURN(const Rollout rollout,
+                        collector.Collect(std::move(prompts), static_cast<int32_t>(evaluation.samples), generation));
+  Evaluate(rollout.groups, {1}).AddTo(metrics, "eval/");
+  return absl::OkStatus();
+}
+
+absl::Status TrainLoop::SaveCheckpoint() {
+  HONE_ASSIGN_OR_RETURN(FolderWriter writer, FolderWriter::Begin(folder_.CheckpointPath(state_.step)));
+  HONE_RETURN_IF_ERROR(SaveModel(*model_, *tokenizer_, writer.path(), StorageType::kFloat32));
+  HONE_RETURN_IF_ERROR(MakeFolder(writer.path() + "/state"));
+  if (state_.stage_step > 0) HONE_RETURN_IF_ERROR(learner_->Save(writer.path() + "/state/optimizer.safetensors"));
+  HONE_RETURN_IF_ERROR(WriteRunState(writer.path(), state_));
+  return writer.Commit();
+}
+
+}  // namespace
+
+absl::StatusOr<RunResult> Train(const RunOptions& options, RunFolder& folder, RunObserver& observer,
+                                const std::function<bool()>& interrupted) {
+  return TrainLoop(options, folder, observer, interrupted).Run();
+}
+
+}  // namespace hone
