@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <utility>
 
-#include "kernels/simd-inl.h"
+#include "kernels/vector-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace hone::kernels {
