@@ -1,0 +1,161 @@
+// BuildRun: a resolved recipe into plain values and built components.
+#include <google/protobuf/text_format.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "recipes/build.h"
+#include "recipes/recipe.pb.h"
+#include "recipes/resolve.h"
+
+namespace hone {
+namespace {
+
+constexpr absl::string_view kHeader = "# The recipe as it runs, every default filled in.\n";
+
+// Puts the field's place before a component's complaint.
+absl::Status At(const RecipeLocations& locations, const std::string& path, const absl::Status& status) {
+  if (status.ok()) return status;
+  return InputError(locations.Find(path), ": ", absl::string_view(status.message()));
+}
+
+#define HONE_BUILD_AT(target, path, expression)                                      \
+  auto HONE_CONCAT(built_, __LINE__) = (expression);                                 \
+  HONE_RETURN_IF_ERROR(At(locations, path, HONE_CONCAT(built_, __LINE__).status())); \
+  target = *std::move(HONE_CONCAT(built_, __LINE__))
+
+ModelSource ToModelSource(const proto::Model& model) {
+  ModelSource source;
+  source.path = model.path();
+  if (!source.path.empty()) return source;
+  source.family = model.family();
+  source.tokenizer = model.tokenizer();
+  source.hidden_size = model.hidden_size();
+  source.intermediate_size = model.intermediate_size();
+  source.layers = model.layers();
+  source.heads = model.heads();
+  source.kv_heads = model.kv_heads();
+  source.max_position_embeddings = model.max_position_embeddings();
+  source.rope_theta = model.rope_theta();
+  source.tie_word_embeddings = model.tie_word_embeddings();
+  source.initializer_std = model.initializer_std();
+  return source;
+}
+
+absl::Status CheckModel(const RecipeLocations& locations, proto::Model& model) {
+  if (model.has_path()) return absl::OkStatus();
+  HONE_RETURN_IF_ERROR(At(locations, "model.family", CheckModelFamily(model.family())));
+  return At(locations, "model.tokenizer", CheckTokenizer(model.tokenizer(), model.mutable_tokenizer()));
+}
+
+// An SFT loss reads neither rewards nor the sampling policy, an RL loss has both.
+absl::Status CheckLossFitsKind(const proto::Stage& stage) {
+  const bool is_sft_loss = stage.loss() == "sft" || stage.loss().rfind("sft(", 0) == 0;
+  if (stage.kind() == proto::Stage::SFT && !is_sft_loss) {
+    return InputError("loss '", stage.loss(), "' learns from rewards, an SFT stage has none; use sft");
+  }
+  if (stage.kind() == proto::Stage::RL && is_sft_loss) {
+    return InputError(
+        "loss 'sft' ignores rewards, an RL stage would learn nothing from them; use ppo_clip or reinforce");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Stage> BuildStage(const RecipeLocations& locations, const std::string& path, proto::Stage& recipe) {
+  Stage stage;
+  const bool is_rl = recipe.kind() == proto::Stage::RL;
+  stage.kind = is_rl ? StageKind::kRl : StageKind::kSft;
+  stage.name = recipe.name();
+  stage.steps = recipe.steps();
+  stage.max_grad_norm = recipe.max_grad_norm();
+  stage.microbatch_tokens = recipe.microbatch_tokens();
+  stage.checkpoint_every = recipe.checkpoint_every();
+  stage.evaluate_every = recipe.evaluate_every();
+  HONE_BUILD_AT(stage.adamw, path + ".optimizer", BuildOptimizer(recipe.optimizer(), recipe.mutable_optimizer()));
+  const int64_t total_steps = stage.steps * (is_rl ? recipe.minibatches() : 1);
+  HONE_BUILD_AT(stage.schedule, path + ".schedule",
+                BuildSchedule(recipe.schedule(), recipe.learning_rate(), total_steps, recipe.mutable_schedule()));
+  HONE_BUILD_AT(stage.loss, path + ".loss", BuildLoss(recipe.loss(), recipe.mutable_loss()));
+  HONE_RETURN_IF_ERROR(At(locations, path + ".loss", CheckLossFitsKind(recipe)));
+  if (!is_rl) {
+    stage.batch_size = recipe.batch_size();
+    return stage;
+  }
+  stage.prompts_per_step = recipe.prompts_per_step();
+  stage.samples_per_prompt = recipe.samples_per_prompt();
+  stage.max_new_tokens = recipe.max_new_tokens();
+  stage.temperature = static_cast<float>(recipe.temperature());
+  stage.minibatches = recipe.minibatches();
+  HONE_BUILD_AT(stage.advantage, path + ".advantage", BuildAdvantage(recipe.advantage(), recipe.mutable_advantage()));
+  return stage;
+}
+
+// What the stages ask of the task: prompts, and demonstrations for SFT.
+absl::Status CheckTask(const RecipeLocations& locations, const proto::Recipe& recipe, const Task& task) {
+  if (task.Size(Split::kTrain) == uint64_t{0}) {
+    return At(locations, "task", InputError("the task '", recipe.task(), "' holds no training prompts"));
+  }
+  for (int i = 0; i < recipe.stage_size(); ++i) {
+    if (recipe.stage(i).kind() != proto::Stage::SFT) continue;
+    if (task.Demonstration(task.At(Split::kTrain, 0)).has_value()) continue;
+    return At(
+        locations, absl::StrCat("stage[", i, "].kind"),
+        InputError("the task '", recipe.task(), "' has no demonstrations, which a stage of kind SFT learns from"));
+  }
+  return absl::OkStatus();
+}
+
+// The default shrinks to what the task holds out; a number that someone wrote does not.
+absl::Status ResolveEvaluationPrompts(const RecipeLocations& locations, const Task& task,
+                                      proto::Evaluation& evaluation) {
+  const uint64_t held_out = task.Size(Split::kHeldOut).value_or(evaluation.prompts());
+  if (static_cast<uint64_t>(evaluation.prompts()) > held_out && evaluation.has_prompts()) {
+    return At(locations, "evaluation.prompts",
+              InputError("'prompts' is ", evaluation.prompts(), ", but the task holds out ", held_out));
+  }
+  evaluation.set_prompts(static_cast<int32_t>(std::min<uint64_t>(evaluation.prompts(), held_out)));
+  return absl::OkStatus();
+}
+
+std::string ResolvedText(const proto::Recipe& recipe) {
+  google::protobuf::TextFormat::Printer printer;
+  printer.SetUseUtf8StringEscaping(true);
+  std::string text;
+  printer.PrintToString(recipe, &text);
+  return absl::StrCat(kHeader, text);
+}
+
+}  // namespace
+
+absl::StatusOr<RunOptions> BuildRun(const LoadedRecipe& loaded) {
+  const RecipeLocations& locations = loaded.locations();
+  proto::Recipe recipe = loaded.recipe();
+  HONE_RETURN_IF_ERROR(ResolveRecipe(locations, recipe));
+  RunOptions options;
+  options.name = recipe.name();
+  options.seed = recipe.seed();
+  options.threads =
+      recipe.threads() > 0 ? recipe.threads() : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  HONE_RETURN_IF_ERROR(CheckModel(locations, *recipe.mutable_model()));
+  options.model = ToModelSource(recipe.model());
+
+  HONE_BUILD_AT(options.task, "task", BuildTask(recipe.task(), recipe.mutable_task()));
+  if (!recipe.has_verifier()) recipe.set_verifier(options.task->DefaultVerifier());
+  HONE_BUILD_AT(options.verifier, "verifier", BuildVerifier(recipe.verifier(), recipe.mutable_verifier()));
+  HONE_RETURN_IF_ERROR(CheckTask(locations, recipe, *options.task));
+  for (int i = 0; i < recipe.stage_size(); ++i) {
+    HONE_ASSIGN_OR_RETURN(Stage stage, BuildStage(locations, absl::StrCat("stage[", i, "]"), *recipe.mutable_stage(i)));
+    options.stages.push_back(std::move(stage));
+  }
+
+  proto::Evaluation& evaluation = *recipe.mutable_evaluation();
+  HONE_RETURN_IF_ERROR(ResolveEvaluationPrompts(locations, *options.task, evaluation));
+  options.evaluation.prompts = evaluation.prompts();
+  options.evaluation.samples = evaluation.samples();
+  options.evaluation.temperature = static_cast<float>(evaluation.temperature());
+  options.evaluation.max_new_tokens = evaluation.max_new_tokens();
+  options.recipe_text = ResolvedText(recipe);
+  return options;
+}
+
+}  // namespace hone
