@@ -1,0 +1,72 @@
+// hone: trains language models by reinforcement learning. This file finds the sub-command.
+#include <ATen/Parallel.h>
+#include <malloc.h>
+
+#include <cstdio>
+#include <exception>
+#include <string>
+#include <vector>
+
+#include "engine/base/spec.h"
+#include "tools/arguments.h"
+#include "tools/commands.h"
+
+namespace {
+
+struct Command {
+  const char* name;
+  int (*run)(int argc, char** argv);
+  const char* summary;
+};
+
+constexpr Command kCommands[] = {
+    {"train", hone::TrainCommand, "runs a recipe's stages"},
+    {"resume", hone::ResumeCommand, "goes on with an interrupted run"},
+    {"generate", hone::GenerateCommand, "samples answers to prompts"},
+    {"logprobs", hone::LogprobsCommand, "scores given tokens with the trainer's forward pass"},
+    {"eval", hone::EvalCommand, "measures pass@k on a task's held-out prompts"},
+    {"score", hone::ScoreCommand, "runs a verifier over a file of answers"},
+    {"export", hone::ExportCommand, "writes a checkpoint as a model folder"},
+    {"tokenize", hone::TokenizeCommand, "shows a model's tokens for texts"},
+    {"list", hone::ListCommand, "lists the components, their options and papers"},
+    {"inspect", hone::InspectCommand, "summarises a run"},
+    {"version", hone::VersionCommand, "shows the build, instruction set and libraries"},
+};
+
+int Usage(std::FILE* stream) {
+  std::fprintf(stream, "usage: hone COMMAND [ARGUMENTS]; 'hone COMMAND --help' tells more\n\n");
+  for (const Command& command : kCommands) std::fprintf(stream, "  %-10s %s\n", command.name, command.summary);
+  return 0;
+}
+
+// A tensor of a few megabytes comes back with the next layer: keeping freed memory saves a page fault for each 4096 bytes.
+void KeepFreedMemory() {
+  constexpr int kLargestKept = 1 << 30;
+  mallopt(M_MMAP_THRESHOLD, kLargestKept);
+  mallopt(M_TRIM_THRESHOLD, kLargestKept);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  KeepFreedMemory();
+  at::set_num_threads(1);  // threads work inside our kernels; what is left to ATen is small, and serial sums have one order
+  if (argc < 2) {
+    Usage(stderr);
+    return 2;
+  }
+  const std::string name = argv[1];
+  if (name == "help" || name == "--help" || name == "-h") return Usage(stdout);
+  if (name == "--version") return hone::VersionCommand(1, argv + 1);
+  std::vector<std::string> names;
+  try {
+    for (const Command& command : kCommands) {
+      if (name == command.name) return command.run(argc - 1, argv + 1);
+      names.push_back(command.name);
+    }
+  } catch (const std::exception& error) {
+    // Ours throws nothing; a library may, above all when memory ends.
+    return hone::Report(hone::WorkError(name, ": ", error.what()));
+  }
+  return hone::Report(hone::InputError("no command '", name, "'", hone::DidYouMean(name, names), "; see 'hone help'"));
+}

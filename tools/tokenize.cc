@@ -1,0 +1,38 @@
+// hone tokenize: a model's tokens for texts, and back.
+#include "tools/arguments.h"
+#include "tools/commands.h"
+#include "tools/lines.h"
+
+namespace hone {
+namespace {
+
+absl::Status RunTokenize(const std::string& model, const std::string& input, const std::string& output) {
+  HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer, LoadTokenizer(model));
+  HONE_ASSIGN_OR_RETURN(std::vector<InputLine> lines, ReadLines(input));
+  HONE_ASSIGN_OR_RETURN(LineWriter writer, LineWriter::Open(output));
+  for (InputLine& line : lines) {
+    HONE_ASSIGN_OR_RETURN(const std::string text, line.Text("text"));
+    HONE_ASSIGN_OR_RETURN(const std::vector<TokenId> tokens, tokenizer->Encode(text));
+    HONE_ASSIGN_OR_RETURN(const std::string decoded, tokenizer->Decode(tokens));
+    line.json["tokens"] = tokens;
+    line.json["decoded"] = decoded;
+    HONE_RETURN_IF_ERROR(writer.Write(Dump(line.json)));
+  }
+  return writer.Close();
+}
+
+}  // namespace
+
+int TokenizeCommand(int argc, char** argv) {
+  std::string model, input, output;
+  Arguments arguments("tokenize", "Adds 'tokens' and 'decoded' to every line.");
+  arguments.Text("model", "DIR", "model folder", &model);
+  arguments.Text("input", "FILE", "one JSON object a line with 'text'", &input);
+  arguments.Text("output", "FILE", "instead of standard output", &output);
+  arguments.Require("model");
+  arguments.Require("input");
+  if (const auto exit_status = arguments.Parse(argc, argv)) return *exit_status;
+  return Report(RunTokenize(model, input, output));
+}
+
+}  // namespace hone
