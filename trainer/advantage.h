@@ -1,6 +1,8 @@
 // SLOT: how much better a sample is than its peers. Plain floats; formulas and edge cases as in the field's systems.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -24,6 +26,19 @@ class Advantage {
   // with fewer than two rewards gets 0. Pure.
   virtual std::vector<double> Compute(std::span<const RewardedSample> samples) const = 0;
 };
+
+// The rewards of one group's samples that have a verdict: at least two, and not all equal.
+struct GroupRewards {
+  std::vector<double> rewards;
+  std::vector<int32_t> tokens;
+
+  double mean() const;
+};
+
+// The frame of every group-relative estimator: `estimate` gives one advantage for each reward of a group. Samples without reward and
+// groups with fewer than two rewards get 0; so do groups of equal rewards, exactly.
+std::vector<double> ForEachGroup(std::span<const RewardedSample> samples,
+                                 const std::function<std::vector<double>(const GroupRewards&)>& estimate);
 
 // Factories, one per file in trainer/advantage/; recipes/components.def is the menu.
 absl::StatusOr<std::unique_ptr<Advantage>> NewGrpo(Spec& spec);

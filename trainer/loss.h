@@ -24,6 +24,13 @@ enum class Aggregation {
 // Weights see the whole batch, so the loss does not depend on how it is split into micro-batches. [sum of lengths]
 std::vector<float> TokenWeights(Aggregation aggregation, const std::vector<int32_t>& lengths, double norm_length);
 
+// The options `aggregation` and `norm_length` that policy losses share.
+struct AggregationOptions {
+  Aggregation aggregation = Aggregation::kTokenMean;
+  double norm_length = 1;
+};
+AggregationOptions ReadAggregation(Spec& spec);
+
 // All [tokens], of the trained tokens of a micro-batch, sequence after sequence. Only `logprobs` carries a gradient.
 struct LossInputs {
   const Tensor& logprobs;    // under the policy being trained

@@ -1,0 +1,36 @@
+#include "trainer/loss.h"
+
+#include <algorithm>
+
+namespace hone {
+
+std::vector<float> TokenWeights(Aggregation aggregation, const std::vector<int32_t>& lengths, double norm_length) {
+  double tokens = 0, sequences = 0;
+  for (const int32_t length : lengths) {
+    tokens += length;
+    sequences += length > 0 ? 1 : 0;
+  }
+  std::vector<float> weights;
+  for (const int32_t length : lengths) {
+    double weight = 0;
+    switch (aggregation) {
+      case Aggregation::kTokenMean: weight = 1 / tokens; break;
+      case Aggregation::kSeqMeanTokenMean: weight = 1 / (sequences * length); break;
+      case Aggregation::kSeqMeanTokenSum: weight = 1 / sequences; break;
+      case Aggregation::kSeqMeanTokenSumNorm: weight = 1 / (sequences * norm_length); break;
+    }
+    weights.insert(weights.end(), static_cast<size_t>(length), static_cast<float>(weight));
+  }
+  return weights;
+}
+
+AggregationOptions ReadAggregation(Spec& spec) {
+  const std::vector<std::string> names = {"token_mean", "seq_mean_token_mean", "seq_mean_token_sum", "seq_mean_token_sum_norm"};
+  const std::string name = spec.Choice("aggregation", "token_mean", names);
+  AggregationOptions options;
+  options.aggregation = static_cast<Aggregation>(std::find(names.begin(), names.end(), name) - names.begin());
+  if (options.aggregation == Aggregation::kSeqMeanTokenSumNorm) options.norm_length = spec.Double("norm_length", 1, 1e-6, 1e9);
+  return options;
+}
+
+}  // namespace hone
