@@ -10,6 +10,7 @@
 #include "recipes/recipe.h"
 #include "tools/arguments.h"
 #include "tools/commands.h"
+#include "tools/explain.h"
 #include "tools/progress.h"
 #include "trainer/report.h"
 #include "trainer/train_loop.h"

@@ -15,14 +15,13 @@
 #include "rollout/collector.h"
 #include "rollout/evaluation.h"
 #include "trainer/learner.h"
+#include "trainer/new_model.h"
 
 namespace hone {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Texts that a new tokenizer is trained on.
-constexpr uint64_t kTokenizerPrompts = 4000;
 // A gradient that stays non-finite does not heal by itself.
 constexpr int kMaxSkippedUpdates = 5;
 
@@ -54,6 +53,7 @@ class TrainLoop {
   // Model, tokenizer and counters, from the newest checkpoint or from the recipe.
   absl::Status Prepare();
   absl::Status NewModelFromRecipe();
+  absl::Status LoadFrom(const std::string& folder);
   // True when the stage is done, false when the run was interrupted.
   absl::StatusOr<bool> RunStage(const Stage& stage);
   absl::Status SftStep(const Stage& stage, Metrics& metrics);
@@ -79,20 +79,14 @@ class TrainLoop {
 absl::Status TrainLoop::Prepare() {
   const std::vector<int64_t> checkpoints = ListCheckpoints(folder_.path());
   if (checkpoints.empty()) {
-    HONE_RETURN_IF_ERROR(options_.model.path.empty() ? NewModelFromRecipe() : [&]() -> absl::Status {
-      HONE_ASSIGN_OR_RETURN(tokenizer_, LoadTokenizer(options_.model.path));
-      HONE_ASSIGN_OR_RETURN(model_, LoadModel(options_.model.path, &pool_));
-      return absl::OkStatus();
-    }());
+    HONE_RETURN_IF_ERROR(options_.model.path.empty() ? NewModelFromRecipe() : LoadFrom(options_.model.path));
   } else {
     const std::string checkpoint = folder_.CheckpointPath(checkpoints.back());
     HONE_ASSIGN_OR_RETURN(state_, ReadRunState(checkpoint));
-    HONE_ASSIGN_OR_RETURN(tokenizer_, LoadTokenizer(checkpoint));
-    HONE_ASSIGN_OR_RETURN(model_, LoadModel(checkpoint, &pool_));
-    if (!state_.finished) observer_.OnMessage(absl::StrCat("resuming from ", checkpoint));
+    HONE_RETURN_IF_ERROR(LoadFrom(checkpoint));
+    observer_.OnMessage(absl::StrCat("resuming from ", checkpoint));
   }
   HONE_RETURN_IF_ERROR(folder_.TruncateAfter(state_.step));
-  if (state_.finished) return absl::OkStatus();
   generator_ = std::make_unique<Generator>(model_.get(), tokenizer_.get(), GeneratorLimits{});
   observer_.OnMessage(absl::StrFormat("model: %s, %d parameters, %d tokens in the vocabulary, %d threads", model_->config().family,
                                       model_->parameter_count(), model_->config().vocab_size, options_.threads));
@@ -100,33 +94,15 @@ absl::Status TrainLoop::Prepare() {
 }
 
 absl::Status TrainLoop::NewModelFromRecipe() {
-  const ModelSource& source = options_.model;
-  std::vector<std::string> lines;
-  const uint64_t count = std::min(options_.task->Size(Split::kTrain).value_or(kTokenizerPrompts), kTokenizerPrompts);
-  for (uint64_t index = 0; index < count; ++index) {
-    const Prompt prompt = options_.task->At(Split::kTrain, index);
-    lines.push_back(prompt.text);
-    if (const auto demonstration = options_.task->Demonstration(prompt)) lines.push_back(*demonstration);
-  }
-  HONE_ASSIGN_OR_RETURN(Spec spec, Spec::Parse(source.tokenizer));
-  HONE_ASSIGN_OR_RETURN(tokenizer_, TrainTokenizer(spec, lines));
-  ModelConfig config;
-  config.family = source.family;
-  config.vocab_size = tokenizer_->vocabulary_size();
-  config.hidden_size = source.hidden_size;
-  config.intermediate_size = source.intermediate_size;
-  config.layers = source.layers;
-  config.heads = source.heads;
-  config.kv_heads = source.kv_heads;
-  config.head_dim = source.hidden_size / source.heads;
-  config.max_position_embeddings = source.max_position_embeddings;
-  config.rope_theta = source.rope_theta;
-  config.tie_word_embeddings = source.tie_word_embeddings;
-  config.initializer_std = source.initializer_std;
-  config.begin_token = tokenizer_->begin_token();
-  config.end_token = tokenizer_->end_token();
-  HONE_ASSIGN_OR_RETURN(model_, NewModel(config, &pool_));
+  HONE_ASSIGN_OR_RETURN(tokenizer_, TrainTaskTokenizer(options_.model, *options_.task));
+  HONE_ASSIGN_OR_RETURN(model_, NewModel(NewModelConfig(options_.model, *tokenizer_), &pool_));
   InitializeWeights(*model_, options_.seed);
+  return absl::OkStatus();
+}
+
+absl::Status TrainLoop::LoadFrom(const std::string& folder) {
+  HONE_ASSIGN_OR_RETURN(tokenizer_, LoadTokenizer(folder));
+  HONE_ASSIGN_OR_RETURN(model_, LoadModel(folder, &pool_));
   return absl::OkStatus();
 }
 

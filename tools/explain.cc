@@ -1,0 +1,99 @@
+#include "tools/explain.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_format.h"
+#include "engine/checkpoint.h"
+#include "rollout/collector.h"
+#include "trainer/new_model.h"
+
+namespace hone {
+namespace {
+
+constexpr double kMegabyte = 1e6;
+// Prompts looked at for the mean length.
+constexpr uint64_t kSampledPrompts = 200;
+
+// Weights of a model of these sizes.
+int64_t ParameterCount(const ModelConfig& c) {
+  const int64_t hidden = c.hidden_size, query = int64_t{c.heads} * c.head_dim, kv = int64_t{c.kv_heads} * c.head_dim;
+  const int64_t layer = 2 * hidden + 2 * hidden * query + 2 * hidden * kv + 3 * hidden * c.intermediate_size;
+  const int64_t tables = c.tie_word_embeddings ? 1 : 2;
+  return c.layers * layer + hidden + tables * int64_t{c.vocab_size} * hidden;
+}
+
+// Floats that autograd keeps for one row: per layer the inputs of its two norms, seven products, attention and SwiGLU.
+int64_t SavedFloatsPerRow(const ModelConfig& c) {
+  const int64_t query = int64_t{c.heads} * c.head_dim, kv = int64_t{c.kv_heads} * c.head_dim;
+  return c.layers * (4 * int64_t{c.hidden_size} + 2 * query + 2 * kv + 3 * int64_t{c.intermediate_size}) + 2 * int64_t{c.hidden_size};
+}
+
+struct Lengths {
+  double prompt = 0;
+  double answer = 0;  // of demonstrations, with the end token
+};
+
+absl::StatusOr<Lengths> MeanLengths(const Task& task, const Tokenizer& tokenizer) {
+  Lengths lengths;
+  const uint64_t count = std::min(task.Size(Split::kTrain).value_or(kSampledPrompts), kSampledPrompts);
+  for (uint64_t index = 0; index < count; ++index) {
+    Prompt prompt = task.At(Split::kTrain, index);
+    HONE_RETURN_IF_ERROR(EncodePrompt(tokenizer, prompt));
+    lengths.prompt += static_cast<double>(prompt.tokens.size());
+    const auto demonstration = task.Demonstration(prompt);
+    if (!demonstration) continue;
+    HONE_ASSIGN_OR_RETURN(const std::vector<TokenId> tokens, tokenizer.Encode(*demonstration));
+    lengths.answer += static_cast<double>(tokens.size() + 1);
+  }
+  lengths.prompt /= static_cast<double>(std::max<uint64_t>(1, count));
+  lengths.answer /= static_cast<double>(std::max<uint64_t>(1, count));
+  return lengths;
+}
+
+void ExplainStage(const Stage& stage, const Lengths& lengths, std::string& text) {
+  if (stage.kind == StageKind::kSft) {
+    const auto batch = static_cast<double>(stage.batch_size);
+    absl::StrAppendFormat(&text, "# stage %s: %d steps, each %d demonstrations, about %.0f tokens through the model, %.0f of them trained\n",
+                          stage.name, stage.steps, stage.batch_size, batch * (lengths.prompt + lengths.answer - 1), batch * lengths.answer);
+    return;
+  }
+  const int64_t samples = stage.prompts_per_step * stage.samples_per_prompt;
+  absl::StrAppendFormat(&text, "# stage %s: %d steps, each %d prompts x %d samples = %d samples, at most %d sampled tokens, %d optimizer step%s\n",
+                        stage.name, stage.steps, stage.prompts_per_step, stage.samples_per_prompt, samples, samples * stage.max_new_tokens,
+                        stage.minibatches, stage.minibatches == 1 ? "" : "s");
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> Explain(const RunOptions& options) {
+  std::unique_ptr<Tokenizer> tokenizer;
+  ModelConfig config;
+  if (options.model.path.empty()) {
+    HONE_ASSIGN_OR_RETURN(tokenizer, TrainTaskTokenizer(options.model, *options.task));
+    config = NewModelConfig(options.model, *tokenizer);
+  } else {
+    HONE_ASSIGN_OR_RETURN(tokenizer, LoadTokenizer(options.model.path));
+    HONE_ASSIGN_OR_RETURN(config, ReadModelConfig(options.model.path));
+  }
+  HONE_ASSIGN_OR_RETURN(const Lengths lengths, MeanLengths(*options.task, *tokenizer));
+  const int64_t parameters = ParameterCount(config);
+  std::string text = options.recipe_text;
+  absl::StrAppendFormat(&text, "\n# model: %d parameters, vocabulary of %d tokens; %d threads\n", parameters, config.vocab_size, options.threads);
+  absl::StrAppendFormat(&text, "# task: prompts of %.1f tokens, demonstrations of %.1f tokens on average\n", lengths.prompt, lengths.answer);
+  int64_t rows = 0, samples = 0, new_tokens = 0;
+  for (const Stage& stage : options.stages) {
+    ExplainStage(stage, lengths, text);
+    rows = std::max(rows, stage.microbatch_tokens);
+    samples = std::max(samples, stage.prompts_per_step * stage.samples_per_prompt);
+    new_tokens = std::max<int64_t>(new_tokens, stage.max_new_tokens);
+  }
+  const double state = 4.0 * 4 * static_cast<double>(parameters);
+  const double activations = 4.0 * static_cast<double>(rows) * static_cast<double>(SavedFloatsPerRow(config));
+  const double cache = std::min(static_cast<double>(int64_t{1} << 30),
+                                static_cast<double>(samples * PagesFor(new_tokens + static_cast<int64_t>(lengths.prompt)) * config.kv_page_bytes()));
+  absl::StrAppendFormat(&text, "# memory, at most: weights, gradients and AdamW %.0f MB, activations %.0f MB, keys and values %.0f MB; the libraries take about 200 MB more\n",
+                        state / kMegabyte, activations / kMegabyte, cache / kMegabyte);
+  return text;
+}
+
+}  // namespace hone
