@@ -9,7 +9,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_join.h"
-#include "engine/base/check.h"
 #include "engine/base/text.h"
 
 namespace hone {
@@ -264,10 +263,11 @@ std::string Spec::Read(const std::string& option, const std::string& fallback) {
 }
 
 void Spec::Fail(const std::string& option, const std::string& value, const std::string& wanted) {
-  // A default outside its own range is a mistake of the component.
-  HONE_CHECK(options_.contains(option));
   if (!first_error_.ok()) return;
-  first_error_ = InputError(name_, ": option '", option, "' is '", Visible(value, kShownBytes), "', wanted ", wanted);
+  // A default can be out of range where the range depends on another option.
+  const absl::string_view by_default = options_.contains(option) ? "" : " by default";
+  first_error_ = InputError(name_, ": option '", option, "' is '", Visible(value, kShownBytes), "'", by_default,
+                            ", wanted ", wanted);
 }
 
 absl::Status Spec::Finish() const {
