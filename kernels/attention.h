@@ -66,7 +66,8 @@ struct AttentionSegment {
 };
 
 // Gradients of AttentionForward for rows laid out by segments, keys and values row-major as they were written to the pages.
-// q, out, dout, dq [rows, heads, head_dim]; k, v, dk, dv [rows, kv_heads, head_dim]; log_sum_exp [rows, heads]. Every row is in a segment.
+// q, out, dout, dq [rows, heads, head_dim]; k, v, dk, dv [rows, kv_heads, head_dim]; log_sum_exp [rows, heads].
+// Every row is in a segment.
 // Deterministic for any number of threads. A root's tree is one unit of work per key-value head.
 void AttentionBackward(ThreadPool& pool, const float* q, const float* k, const float* v, const float* out,
                        const float* log_sum_exp, const float* dout, const AttentionSegment* segments,

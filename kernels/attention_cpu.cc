@@ -1,204 +1,243 @@
+// Rows that share pages (positions of one sequence, sequences with a common prefix) and the query heads that share a
+// key-value head form a tile: each page is multiplied with all of them at once. What is in a tile changes no result, since
+// every score and every output is one chain of additions.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <vector>
 
+#include "kernels/attention.h"
+#include "kernels/targets.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/attention_cpu.cc"
 #include "hwy/foreach_target.h"
-#include "hwy/highway.h"
-#include "kernels/attention.h"
-#include "kernels/simd-inl.h"
+#include "kernels/microkernel-inl.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace hone::kernels::HWY_NAMESPACE {
+namespace hone::kernels {
+namespace HWY_NAMESPACE {
+namespace {
 
-static_assert(kPageTokens == kLanes, "a page's scores are one wide vector");
+static_assert(kPageTokens == kVirtualLanes, "a page's scores are one row of virtual lanes");
 
-// Queries that go through a page together: enough chains of additions to hide their latency, few enough for the registers.
-constexpr int kTile = kVectors == 1 ? 8 : 4;
+// (row, head) pairs in a tile: a block of the microkernel on AVX-512, two on AVX2.
+constexpr int64_t kTilePairs = 12;
+// Multiply-adds in a task: some ten microseconds.
+constexpr int64_t kTaskWork = 400'000;
 
-// One (row, head) pair: its query, its scores (later weights) for positions 0 .. position, its result.
-struct Query {
+struct AttentionCall {
   const float* q;
-  float* scores;
+  const AttentionRow* rows;
+  int64_t heads;
+  float scale;
+  KvPages pages;
   float* out;
   float* log_sum_exp;
-  const int32_t* page_table;
-  int32_t position;
+
+  int64_t group() const { return heads / pages.kv_heads; }
 };
 
-struct Shape {
-  KvPages pages;
-  int64_t kv_head;
-  float scale;
-  const float* Keys(int32_t page) const {
-    return pages.keys + (int64_t{page} * pages.kv_heads + kv_head) * pages.head_dim * kPageTokens;
-  }
-  const float* Values(int32_t page) const {
-    return pages.values + (int64_t{page} * pages.kv_heads + kv_head) * pages.head_dim * kPageTokens;
-  }
+struct RowRange {
+  int64_t begin, end;
 };
 
-// Scores of kCount queries with the keys of one page.
-template <int kCount>
-HWY_ATTR void PageScores(const Shape& shape, const Query* queries, int32_t index) {
-  const float* keys = shape.Keys(queries[0].page_table[index]);
-  Wide sum[kCount];
-  for (int i = 0; i < kCount; ++i) sum[i] = WideSet(0);
-  for (int32_t d = 0; d < shape.pages.head_dim; ++d) {
-    const Wide key = WideLoad(keys + d * kPageTokens);
-    for (int i = 0; i < kCount; ++i) sum[i] = WideMulAdd(WideSet(queries[i].q[d]), key, sum[i]);
+// One task's buffers, for one tile at a time. Pairs are numbered row by row.
+struct Scratch {
+  std::vector<float> q;        // [pairs, head_dim]
+  std::vector<float> scores;   // [pairs, score_stride]: scores, then weights
+  std::vector<float> sums;     // [pairs, sum_stride]
+  std::vector<float> weights;  // [pairs]: sums of weights
+  int64_t score_stride, sum_stride;
+};
+
+// One tile and one key-value head.
+class Tile {
+ public:
+  Tile(const AttentionCall& call, RowRange rows, int64_t kv_head, Scratch& scratch)
+      : call_(call),
+        rows_(call.rows + rows.begin),
+        count_(rows.end - rows.begin),
+        group_(call.group()),
+        head_dim_(call.pages.head_dim),
+        first_pair_(rows.begin * call.heads + kv_head * group_),
+        kv_head_(kv_head),
+        s_(scratch) {
+    for (int64_t r = 0; r < count_; ++r) page_count_ = std::max(page_count_, PageCount(r));
+    s_.score_stride = page_count_ * kPageTokens;
+    s_.sum_stride = RoundUpToLanes(head_dim_);
+    Grow(s_.q, count_ * group_ * head_dim_);
+    Grow(s_.scores, count_ * group_ * s_.score_stride);
+    Grow(s_.sums, count_ * group_ * s_.sum_stride);
+    Grow(s_.weights, count_ * group_);
   }
-  for (int i = 0; i < kCount; ++i) {
-    float* to = queries[i].scores + index * kPageTokens;
-    for (size_t part = 0; part < kVectors; ++part) {
-      hn::StoreU(hn::Mul(sum[i].part[part], hn::Set(D(), shape.scale)), D(), to + part * kWidth);
+
+  void Run() {
+    for (int64_t r = 0; r < count_; ++r) {
+      std::memcpy(s_.q.data() + r * group_ * head_dim_, call_.q + Pair(r) * head_dim_,
+                  group_ * head_dim_ * sizeof(float));
+    }
+    for (int64_t page = 0; page < page_count_; ++page) {
+      ForEachRun(page, [&](int64_t begin, int64_t end) { Score(page, begin, end); });
+    }
+    for (int64_t pair = 0; pair < count_ * group_; ++pair) {
+      Weigh(pair, rows_[pair / group_].position + 1);
+    }
+    for (int64_t page = 0; page < page_count_; ++page) {
+      ForEachRun(page, [&](int64_t begin, int64_t end) { AddValues(page, begin, end); });
+    }
+    for (int64_t pair = 0; pair < count_ * group_; ++pair) Finish(pair);
+  }
+
+ private:
+  static void Grow(std::vector<float>& buffer, int64_t size) {
+    if (static_cast<int64_t>(buffer.size()) < size) buffer.resize(size);
+  }
+
+  int64_t PageCount(int64_t r) const { return rows_[r].position / kPageTokens + 1; }
+  // Tokens of `page` that row r sees.
+  int64_t Tokens(int64_t r, int64_t page) const {
+    return std::min<int64_t>(kPageTokens, rows_[r].position + 1 - page * kPageTokens);
+  }
+  // Index of row r's first (row, head) pair in q and out.
+  int64_t Pair(int64_t r) const { return first_pair_ + r * call_.heads; }
+  int64_t PageOffset(int64_t r, int64_t page) const {
+    return (rows_[r].page_table[page] * int64_t{call_.pages.kv_heads} + kv_head_) * head_dim_ * kPageTokens;
+  }
+
+  // f(begin, end) for runs of rows that find the same memory at `page` of their tables.
+  template <class F>
+  void ForEachRun(int64_t page, const F& f) const {
+    for (int64_t r = 0; r < count_;) {
+      const int64_t begin = r++;
+      if (PageCount(begin) <= page) continue;
+      const int32_t memory = rows_[begin].page_table[page];
+      while (r < count_ && PageCount(r) > page && rows_[r].page_table[page] == memory) ++r;
+      f(begin, r);
     }
   }
-}
 
-// Turns the scores of one query into weights; returns their sum.
-HWY_ATTR float Weigh(const Query& query) {
-  const int64_t count = int64_t{query.position} + 1;
-  const int64_t padded = (count + kPageTokens - 1) / kPageTokens * kPageTokens;
-  // Keys past the position count nothing: exp(-inf) is +0.
-  std::fill(query.scores + count, query.scores + padded, -std::numeric_limits<float>::infinity());
-  Wide maximum = WideLoad(query.scores);
-  for (int64_t j = kPageTokens; j < padded; j += kPageTokens) maximum = WideMax(maximum, WideLoad(query.scores + j));
-  const float highest = WideMaximum(maximum);
-  Wide sum = WideSet(0);
-  for (int64_t j = 0; j < padded; j += kPageTokens) {
-    Wide weight = WideLoad(query.scores + j);
-    for (size_t part = 0; part < kVectors; ++part) {
-      weight.part[part] = hn::Exp(D(), hn::Sub(weight.part[part], hn::Set(D(), highest)));
-      hn::StoreU(weight.part[part], D(), query.scores + j + part * kWidth);
+  // Whole pages: what the slots past a row's position give is overwritten before anything reads it.
+  void Score(int64_t page, int64_t begin, int64_t end) {
+    Product product;
+    product.a = s_.q.data() + begin * group_ * head_dim_;
+    product.a_row = head_dim_;
+    product.k = head_dim_;
+    product.b = call_.pages.keys + PageOffset(begin, page);
+    product.b_row = kPageTokens;
+    product.c = s_.scores.data() + begin * group_ * s_.score_stride + page * kPageTokens;
+    product.c_row = s_.score_stride;
+    Multiply(product, (end - begin) * group_, kPageTokens);
+  }
+
+  // Scores -> weights and their sum. Positions past the row's own weigh exp(-infinity) = +0.
+  void Weigh(int64_t pair, int64_t positions) {
+    float* scores = s_.scores.data() + pair * s_.score_stride;
+    const int64_t padded = RoundUpToLanes(positions);
+    std::fill(scores + positions, scores + padded, -std::numeric_limits<float>::infinity());
+    const float scale = call_.scale;
+    ForEach(padded, [=](auto d, int64_t j)
+                        HWY_ATTR { hn::StoreU(hn::Mul(hn::LoadU(d, scores + j), hn::Set(d, scale)), d, scores + j); });
+    const float largest = MaxOf(scores, padded);
+    const float sum = SumLanes(padded, [=](auto d, int64_t j, auto sum) HWY_ATTR {
+      const auto weight = Exp(d, hn::Sub(hn::LoadU(d, scores + j), hn::Set(d, largest)));
+      hn::StoreU(weight, d, scores + j);
+      return hn::Add(sum, weight);
+    });
+    s_.weights[pair] = sum;
+    if (call_.log_sum_exp != nullptr) {
+      call_.log_sum_exp[Pair(pair / group_) + pair % group_] =
+          static_cast<float>(static_cast<double>(largest) + std::log(static_cast<double>(sum)));
     }
-    sum = WideAdd(sum, weight);
   }
-  // What the polynomial makes of -inf must not reach the values.
-  std::fill(query.scores + count, query.scores + padded, 0.0f);
-  const float total = WideSum(sum);
-  if (query.log_sum_exp != nullptr) *query.log_sum_exp = highest + std::log(total);
-  return total;
-}
 
-// out[d .. d + 2 vectors] of kCount queries: the weighted sum of values over positions 0 .. the query's own.
-template <int kCount>
-HWY_ATTR void WeightedValues(const Shape& shape, const Query* queries, const float* totals, int64_t d, size_t count0,
-                             size_t count1) {
-  const int64_t head_dim = shape.pages.head_dim;
-  V sum0[kCount], sum1[kCount];
-  int32_t shared = queries[0].position;
-  for (int i = 0; i < kCount; ++i) {
-    sum0[i] = hn::Zero(D());
-    sum1[i] = hn::Zero(D());
-    shared = std::min(shared, queries[i].position);
-  }
-  const auto add = [&](int i, const float* value, int32_t j) HWY_ATTR {
-    const V weight = hn::Set(D(), queries[i].scores[j]);
-    sum0[i] = hn::MulAdd(weight, LoadFirst(value, count0), sum0[i]);
-    if (count1 > 0) sum1[i] = hn::MulAdd(weight, LoadFirst(value + kWidth, count1), sum1[i]);
-  };
-  if (count1 == kWidth) {
-    for (int32_t j = 0; j <= shared;) {
-      const float* values = shape.Values(queries[0].page_table[j / kPageTokens]) + d;
-      const int32_t end = std::min(shared + 1, (j / kPageTokens + 1) * kPageTokens);
-      for (; j < end; ++j) {
-        const float* value = values + j % kPageTokens * head_dim;
-        const V value0 = hn::LoadU(D(), value), value1 = hn::LoadU(D(), value + kWidth);
-        for (int i = 0; i < kCount; ++i) {
-          const V weight = hn::Set(D(), queries[i].scores[j]);
-          sum0[i] = hn::MulAdd(weight, value0, sum0[i]);
-          sum1[i] = hn::MulAdd(weight, value1, sum1[i]);
-        }
+  // Rows stop at different tokens of the page: from token to token at which one does, those that go on.
+  void AddValues(int64_t page, int64_t begin, int64_t end) {
+    for (int64_t token = 0; token < kPageTokens;) {
+      int64_t stop = kPageTokens + 1;
+      for (int64_t r = begin; r < end; ++r) {
+        if (Tokens(r, page) > token) stop = std::min(stop, Tokens(r, page));
       }
-    }
-  } else {
-    for (int32_t j = 0; j <= shared; ++j) {
-      const float* value = shape.Values(queries[0].page_table[j / kPageTokens]) + j % kPageTokens * head_dim + d;
-      for (int i = 0; i < kCount; ++i) add(i, value, j);
-    }
-  }
-  for (int i = 0; i < kCount; ++i) {
-    for (int32_t j = shared + 1; j <= queries[i].position; ++j) {
-      add(i, shape.Values(queries[i].page_table[j / kPageTokens]) + j % kPageTokens * head_dim + d, j);
-    }
-    const V total = hn::Set(D(), totals[i]);
-    StoreFirst(hn::Div(sum0[i], total), queries[i].out + d, count0);
-    if (count1 > 0) StoreFirst(hn::Div(sum1[i], total), queries[i].out + d + kWidth, count1);
-  }
-}
-
-// kCount queries over one page table.
-template <int kCount>
-HWY_ATTR void AttendTile(const Shape& shape, const Query* queries) {
-  int32_t pages[kCount], shared = std::numeric_limits<int32_t>::max();
-  for (int i = 0; i < kCount; ++i) {
-    pages[i] = queries[i].position / kPageTokens + 1;
-    shared = std::min(shared, pages[i]);
-  }
-  for (int32_t page = 0; page < shared; ++page) PageScores<kCount>(shape, queries, page);
-  float totals[kCount];
-  for (int i = 0; i < kCount; ++i) {
-    for (int32_t page = shared; page < pages[i]; ++page) PageScores<1>(shape, queries + i, page);
-    totals[i] = Weigh(queries[i]);
-  }
-  for (int64_t d = 0; d < shape.pages.head_dim; d += 2 * kWidth) {
-    const auto rest = static_cast<size_t>(shape.pages.head_dim - d);
-    WeightedValues<kCount>(shape, queries, totals, d, std::min(rest, kWidth), rest > kWidth ? std::min(rest - kWidth, kWidth) : 0);
-  }
-}
-
-HWY_ATTR void Attend(const Shape& shape, const Query* queries, int64_t count) {
-  while (count > 0) {
-    const int64_t tile = count >= kTile ? kTile : count >= 4 ? 4 : count >= 2 ? 2 : 1;
-    if (tile == kTile) {
-      AttendTile<kTile>(shape, queries);
-    } else if (tile == 4) {
-      AttendTile<4>(shape, queries);
-    } else if (tile == 2) {
-      AttendTile<2>(shape, queries);
-    } else {
-      AttendTile<1>(shape, queries);
-    }
-    queries += tile;
-    count -= tile;
-  }
-}
-
-void AttentionTarget(ThreadPool& pool, const float* q, const AttentionRow* rows, int64_t row_count, int64_t heads, float scale,
-                     KvPages pages, float* out, float* log_sum_exp) {
-  constexpr int64_t kTaskRows = 16;
-  const int64_t group = heads / pages.kv_heads, blocks = (row_count + kTaskRows - 1) / kTaskRows;
-  pool.Run(blocks * pages.kv_heads, [&](int64_t task) HWY_ATTR {
-    const int64_t begin = task / pages.kv_heads * kTaskRows, end = std::min(row_count, begin + kTaskRows);
-    const Shape shape{pages, task % pages.kv_heads, scale};
-    std::vector<float> scores;
-    std::vector<Query> queries;
-    for (int64_t first = begin; first < end;) {
-      // Rows that read the same pages go together.
-      int64_t last = first + 1;
-      int32_t longest = rows[first].position;
-      while (last < end && rows[last].page_table == rows[first].page_table) longest = std::max(longest, rows[last++].position);
-      const size_t stride = (static_cast<size_t>(longest) / kPageTokens + 1) * kPageTokens;
-      scores.resize(std::max(scores.size(), stride * static_cast<size_t>((last - first) * group)));
-      queries.clear();
-      for (int64_t row = first; row < last; ++row) {
-        for (int64_t head = shape.kv_head * group; head < (shape.kv_head + 1) * group; ++head) {
-          const int64_t offset = (row * heads + head) * pages.head_dim;
-          queries.push_back({q + offset, scores.data() + queries.size() * stride, out + offset,
-                             log_sum_exp == nullptr ? nullptr : log_sum_exp + row * heads + head, rows[row].page_table,
-                             rows[row].position});
-        }
+      if (stop > kPageTokens) return;
+      for (int64_t r = begin; r < end;) {
+        const int64_t first = r++;
+        if (Tokens(first, page) <= token) continue;
+        while (r < end && Tokens(r, page) > token) ++r;
+        AddTokens(page, first, r, token, stop);
       }
-      Attend(shape, queries.data(), static_cast<int64_t>(queries.size()));
-      first = last;
+      token = stop;
+    }
+  }
+
+  void AddTokens(int64_t page, int64_t begin, int64_t end, int64_t token, int64_t stop) {
+    Product product;
+    product.a = s_.scores.data() + begin * group_ * s_.score_stride + page * kPageTokens + token;
+    product.a_row = s_.score_stride;
+    product.k = stop - token;
+    product.b = call_.pages.values + PageOffset(begin, page) + token * head_dim_;
+    product.b_row = head_dim_;
+    product.c = s_.sums.data() + begin * group_ * s_.sum_stride;
+    product.c_row = s_.sum_stride;
+    product.accumulate = page > 0 || token > 0;
+    Multiply(product, (end - begin) * group_, head_dim_);
+  }
+
+  void Finish(int64_t pair) {
+    const float* from = s_.sums.data() + pair * s_.sum_stride;
+    float* to = call_.out + (Pair(pair / group_) + pair % group_) * head_dim_;
+    const float weight = s_.weights[pair];
+    ForEach(head_dim_, [=](auto d, int64_t i)
+                           HWY_ATTR { hn::StoreU(hn::Div(hn::LoadU(d, from + i), hn::Set(d, weight)), d, to + i); });
+  }
+
+  const AttentionCall& call_;
+  const AttentionRow* rows_;
+  const int64_t count_, group_, head_dim_, first_pair_, kv_head_;
+  int64_t page_count_ = 0;
+  Scratch& s_;
+};
+
+// Cuts the rows into tiles and gathers these into tasks of about equal work -> first tile of each task, then the end.
+void Plan(const AttentionCall& call, int64_t row_count, std::vector<RowRange>& tiles, std::vector<int64_t>& tasks) {
+  const int64_t most = std::max<int64_t>(1, kTilePairs / call.group());
+  int64_t work = kTaskWork;
+  for (int64_t begin = 0; begin < row_count;) {
+    int64_t end = begin, tile_work = 0;
+    do {
+      tile_work += (call.rows[end].position + kPageTokens) * call.group() * call.pages.head_dim * 2;
+      ++end;
+    } while (end < row_count && end - begin < most && call.rows[end].page_table[0] == call.rows[begin].page_table[0]);
+    if (work >= kTaskWork) {
+      tasks.push_back(static_cast<int64_t>(tiles.size()));
+      work = 0;
+    }
+    work += tile_work;
+    tiles.push_back({begin, end});
+    begin = end;
+  }
+  tasks.push_back(static_cast<int64_t>(tiles.size()));
+}
+
+void AttentionTarget(ThreadPool& pool, const float* q, const AttentionRow* rows, int64_t row_count, int64_t heads,
+                     float scale, KvPages pages, float* out, float* log_sum_exp) {
+  const AttentionCall call{q, rows, heads, scale, pages, out, log_sum_exp};
+  std::vector<RowRange> tiles;
+  std::vector<int64_t> tasks;
+  Plan(call, row_count, tiles, tasks);
+  const auto ranges = static_cast<int64_t>(tasks.size()) - 1;
+  pool.Run(ranges * pages.kv_heads, [&](int64_t task) {
+    Scratch scratch;
+    const int64_t range = task / pages.kv_heads;
+    for (int64_t tile = tasks[range]; tile < tasks[range + 1]; ++tile) {
+      Tile(call, tiles[tile], task % pages.kv_heads, scratch).Run();
     }
   });
 }
 
-}  // namespace hone::kernels::HWY_NAMESPACE
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace hone::kernels
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
@@ -208,35 +247,36 @@ HWY_EXPORT(AttentionTarget);
 
 void AttentionForward(ThreadPool& pool, const float* q, const AttentionRow* rows, int64_t row_count, int64_t heads,
                       float scale, KvPages pages, float* out, float* log_sum_exp) {
+  if (row_count <= 0) return;
   HWY_DYNAMIC_DISPATCH(AttentionTarget)(pool, q, rows, row_count, heads, scale, pages, out, log_sum_exp);
 }
 
 void WriteKv(ThreadPool& pool, const float* k, const float* v, const KvWrite* writes, int64_t count, KvPages pages) {
   constexpr int64_t kTaskWrites = 64;
-  const int64_t head_dim = pages.head_dim, row_floats = pages.kv_heads * head_dim;
+  const int64_t head_dim = pages.head_dim;
   pool.Run((count + kTaskWrites - 1) / kTaskWrites, [&](int64_t task) {
     for (int64_t i = task * kTaskWrites; i < std::min(count, (task + 1) * kTaskWrites); ++i) {
       const KvWrite& write = writes[i];
       for (int64_t head = 0; head < pages.kv_heads; ++head) {
         const int64_t page = (int64_t{write.page} * pages.kv_heads + head) * head_dim * kPageTokens;
-        const int64_t from = write.row * row_floats + head * head_dim;
-        float* keys = pages.keys + page + write.slot;
-        for (int64_t d = 0; d < head_dim; ++d) keys[d * kPageTokens] = k[from + d];
-        std::memcpy(pages.values + page + write.slot * head_dim, v + from, static_cast<size_t>(head_dim) * sizeof(float));
+        const int64_t from = (int64_t{write.row} * pages.kv_heads + head) * head_dim;
+        for (int64_t d = 0; d < head_dim; ++d) pages.keys[page + d * kPageTokens + write.slot] = k[from + d];
+        std::memcpy(pages.values + page + write.slot * head_dim, v + from, head_dim * sizeof(float));
       }
     }
   });
 }
 
 void CopyPage(KvPages pages, int32_t from, int32_t to, int32_t slots) {
-  const int64_t floats = PageFloats(pages.kv_heads, pages.head_dim), head_dim = pages.head_dim;
-  const float *from_keys = pages.keys + from * floats, *from_values = pages.values + from * floats;
-  float *to_keys = pages.keys + to * floats, *to_values = pages.values + to * floats;
-  for (int64_t line = 0; line < pages.kv_heads * head_dim; ++line) {
-    std::copy_n(from_keys + line * kPageTokens, slots, to_keys + line * kPageTokens);
+  const int64_t page = PageFloats(pages.kv_heads, pages.head_dim), lines = pages.kv_heads * int64_t{pages.head_dim};
+  for (int64_t line = 0; line < lines; ++line) {
+    std::memcpy(pages.keys + to * page + line * kPageTokens, pages.keys + from * page + line * kPageTokens,
+                slots * sizeof(float));
   }
-  for (int64_t head = 0; head < pages.kv_heads; ++head) {
-    std::copy_n(from_values + head * kPageTokens * head_dim, slots * head_dim, to_values + head * kPageTokens * head_dim);
+  const int64_t head = int64_t{pages.head_dim} * kPageTokens;
+  for (int64_t g = 0; g < pages.kv_heads; ++g) {
+    std::memcpy(pages.values + to * page + g * head, pages.values + from * page + g * head,
+                slots * pages.head_dim * sizeof(float));
   }
 }
 

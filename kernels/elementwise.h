@@ -12,8 +12,8 @@ namespace hone::kernels {
 // Root mean square layer normalisation, https://arxiv.org/abs/1910.07467.
 // y[r, i] = x[r, i] * inverse_rms[r] * weight[i], inverse_rms[r] = 1 / sqrt(mean_i x[r, i]^2 + epsilon).
 // inverse_rms [rows] may be null.
-void RmsNorm(ThreadPool& pool, const float* x, const float* weight, int64_t rows, int64_t width, float epsilon, float* y,
-             float* inverse_rms);
+void RmsNorm(ThreadPool& pool, const float* x, const float* weight, int64_t rows, int64_t width, float epsilon,
+             float* y, float* inverse_rms);
 // dx [rows, width] and dweight [width] from dy. dweight sums rows in ascending order.
 void RmsNormBackward(ThreadPool& pool, const float* x, const float* weight, const float* inverse_rms, const float* dy,
                      int64_t rows, int64_t width, float* dx, float* dweight);

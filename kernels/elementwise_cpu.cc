@@ -1,23 +1,28 @@
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <vector>
+
+#include "kernels/elementwise.h"
+#include "kernels/gemm.h"
+#include "kernels/targets.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/elementwise_cpu.cc"
 #include "hwy/foreach_target.h"
-#include "hwy/highway.h"
-#include "kernels/elementwise.h"
-#include "kernels/gemm.h"
-#include "kernels/simd-inl.h"
+#include "kernels/vector-inl.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace hone::kernels::HWY_NAMESPACE {
+namespace hone::kernels {
+namespace HWY_NAMESPACE {
+namespace {
 
-// Elements in a task: large enough to pay for handing it over, small enough to share evenly.
-constexpr int64_t kTaskElements = 1 << 14;
+// Elements in a task: some microseconds of work, more than it costs to hand over.
+constexpr int64_t kTaskElements = 1 << 13;
 
-// Runs body(begin, end) over 0 .. count-1 in pieces of whole vectors.
+// Runs body(begin, end) over 0 .. count-1 in pieces of `piece`.
 template <typename Body>
-void ParallelRange(ThreadPool& pool, int64_t count, int64_t piece, const Body& body) {
+void ForPieces(ThreadPool& pool, int64_t count, int64_t piece, const Body& body) {
   pool.Run((count + piece - 1) / piece, [&](int64_t task) { body(task * piece, std::min(count, (task + 1) * piece)); });
 }
 
@@ -25,112 +30,179 @@ int64_t RowsPerTask(int64_t width) { return std::max<int64_t>(1, kTaskElements /
 
 void RmsNormTarget(ThreadPool& pool, const float* x, const float* weight, int64_t rows, int64_t width, float epsilon,
                    float* y, float* inverse_rms) {
-  ParallelRange(pool, rows, RowsPerTask(width), [&](int64_t begin, int64_t end) HWY_ATTR {
+  ForPieces(pool, rows, RowsPerTask(width), [&](int64_t begin, int64_t end) HWY_ATTR {
     for (int64_t row = begin; row < end; ++row) {
       const float* from = x + row * width;
-      const float mean = WideDot(from, from, width) / static_cast<float>(width);
-      const float inverse = 1.0f / std::sqrt(mean + epsilon);
+      float* to = y + row * width;
+      const float squares = SumLanes(width, [from](auto d, int64_t i, auto sum) HWY_ATTR {
+        const auto value = hn::LoadU(d, from + i);
+        return hn::MulAdd(value, value, sum);
+      });
+      const float inverse = 1.0f / std::sqrt(squares / static_cast<float>(width) + epsilon);
       if (inverse_rms != nullptr) inverse_rms[row] = inverse;
-      const V scale = hn::Set(D(), inverse);
-      ForEachVector(0, width, [&](int64_t i, size_t count) HWY_ATTR {
-        const V normal = hn::Mul(LoadFirst(from + i, count), scale);
-        StoreFirst(hn::Mul(normal, LoadFirst(weight + i, count)), y + row * width + i, count);
+      ForEach(width, [=](auto d, int64_t i) HWY_ATTR {
+        const auto normal = hn::Mul(hn::LoadU(d, from + i), hn::Set(d, inverse));
+        hn::StoreU(hn::Mul(normal, hn::LoadU(d, weight + i)), d, to + i);
       });
     }
   });
 }
 
-// With n = x * inverse: dx = inverse * (w dy - n * mean(w dy n)).
-void RmsNormBackwardTarget(ThreadPool& pool, const float* x, const float* weight, const float* inverse_rms, const float* dy,
-                           int64_t rows, int64_t width, float* dx, float* dweight) {
-  ParallelRange(pool, rows, RowsPerTask(width), [&](int64_t begin, int64_t end) HWY_ATTR {
-    std::vector<float> weighted(static_cast<size_t>(width));
+// With n = x * inverse: dx = inverse * (w dy - n * mean(w dy n)), and this row's share of dweight, n dy, is added.
+void RmsNormBackwardRow(const float* x, const float* weight, const float* dy, int64_t width, float inverse, float* dx,
+                        float* dweight) {
+  const float product = SumLanes(width, [=](auto d, int64_t i, auto sum) HWY_ATTR {
+    return hn::MulAdd(hn::Mul(hn::LoadU(d, dy + i), hn::LoadU(d, weight + i)), hn::LoadU(d, x + i), sum);
+  });
+  const float pull = product * inverse * inverse / static_cast<float>(width);
+  ForEach(width, [=](auto d, int64_t i) HWY_ATTR {
+    const auto value = hn::LoadU(d, x + i), gradient = hn::LoadU(d, dy + i);
+    const auto scale = hn::Set(d, inverse);
+    hn::StoreU(hn::MulAdd(gradient, hn::Mul(value, scale), hn::LoadU(d, dweight + i)), d, dweight + i);
+    const auto weighted = hn::Mul(gradient, hn::LoadU(d, weight + i));
+    hn::StoreU(hn::Mul(hn::NegMulAdd(value, hn::Set(d, pull), weighted), scale), d, dx + i);
+  });
+}
+
+void RmsNormBackwardTarget(ThreadPool& pool, const float* x, const float* weight, const float* inverse_rms,
+                           const float* dy, int64_t rows, int64_t width, float* dx, float* dweight) {
+  constexpr int64_t kBlockRows =
+      64;  // dweight is summed over blocks of rows, then over the blocks: any threads, one order
+  const int64_t blocks = (rows + kBlockRows - 1) / kBlockRows;
+  std::vector<float> sums(blocks * width, 0.0f);
+  ForPieces(pool, rows, kBlockRows, [&](int64_t begin, int64_t end) HWY_ATTR {
+    float* sum = sums.data() + begin / kBlockRows * width;
     for (int64_t row = begin; row < end; ++row) {
-      const float *from = x + row * width, *gradient = dy + row * width;
-      ForEachVector(0, width, [&](int64_t i, size_t count) HWY_ATTR {
-        StoreFirst(hn::Mul(LoadFirst(weight + i, count), LoadFirst(gradient + i, count)), weighted.data() + i, count);
-      });
-      const float inverse = inverse_rms[row];
-      const float mean = WideDot(weighted.data(), from, width) * inverse / static_cast<float>(width);
-      const V scale = hn::Set(D(), inverse), pull = hn::Set(D(), mean * inverse);
-      ForEachVector(0, width, [&](int64_t i, size_t count) HWY_ATTR {
-        const V centred = hn::NegMulAdd(LoadFirst(from + i, count), pull, LoadFirst(weighted.data() + i, count));
-        StoreFirst(hn::Mul(centred, scale), dx + row * width + i, count);
-      });
+      RmsNormBackwardRow(x + row * width, weight, dy + row * width, width, inverse_rms[row], dx + row * width, sum);
     }
   });
-  constexpr int64_t kColumns = 64;
-  ParallelRange(pool, width, kColumns, [&](int64_t begin, int64_t end) HWY_ATTR {
-    std::fill(dweight + begin, dweight + end, 0.0f);
-    for (int64_t row = 0; row < rows; ++row) {
-      const V scale = hn::Set(D(), inverse_rms[row]);
-      ForEachVector(begin, end, [&](int64_t i, size_t count) HWY_ATTR {
-        const V normal = hn::Mul(LoadFirst(x + row * width + i, count), scale);
-        const V sum = hn::MulAdd(LoadFirst(dy + row * width + i, count), normal, LoadFirst(dweight + i, count));
-        StoreFirst(sum, dweight + i, count);
-      });
-    }
-  });
+  std::fill(dweight, dweight + width, 0.0f);
+  for (int64_t block = 0; block < blocks; ++block) {
+    for (int64_t i = 0; i < width; ++i) dweight[i] += sums[block * width + i];
+  }
 }
 
 void RopeTarget(ThreadPool& pool, const float* x, const int32_t* positions, const float* cosine, const float* sine,
                 int64_t rows, int64_t heads, int64_t head_dim, float sign, float* y) {
   const int64_t half = head_dim / 2;
-  ParallelRange(pool, rows, RowsPerTask(heads * head_dim), [&](int64_t begin, int64_t end) HWY_ATTR {
-    for (int64_t row = begin; row < end; ++row) {
-      const float *cos = cosine + positions[row] * half, *sin = sine + positions[row] * half;
-      for (int64_t head = 0; head < heads; ++head) {
-        const float* from = x + (row * heads + head) * head_dim;
-        float* to = y + (row * heads + head) * head_dim;
-        ForEachVector(0, half, [&](int64_t i, size_t count) HWY_ATTR {
-          const V low = LoadFirst(from + i, count), high = LoadFirst(from + half + i, count);
-          const V c = LoadFirst(cos + i, count), s = hn::Mul(LoadFirst(sin + i, count), hn::Set(D(), sign));
-          StoreFirst(hn::Sub(hn::Mul(low, c), hn::Mul(high, s)), to + i, count);
-          StoreFirst(hn::Add(hn::Mul(high, c), hn::Mul(low, s)), to + half + i, count);
-        });
-      }
+  ForPieces(pool, rows, RowsPerTask(heads * head_dim), [&](int64_t begin, int64_t end) HWY_ATTR {
+    for (int64_t i = begin * heads; i < end * heads; ++i) {
+      const float* from = x + i * head_dim;
+      float* to = y + i * head_dim;
+      const float* cos = cosine + positions[i / heads] * half;
+      const float* sin = sine + positions[i / heads] * half;
+      ForEach(half, [=](auto d, int64_t j) HWY_ATTR {
+        const auto low = hn::LoadU(d, from + j), high = hn::LoadU(d, from + half + j);
+        const auto c = hn::LoadU(d, cos + j), s = hn::Mul(hn::LoadU(d, sin + j), hn::Set(d, sign));
+        hn::StoreU(hn::NegMulAdd(high, s, hn::Mul(low, c)), d, to + j);
+        hn::StoreU(hn::MulAdd(low, s, hn::Mul(high, c)), d, to + half + j);
+      });
     }
   });
 }
 
-HWY_INLINE V Sigmoid(V x) {
-  const V one = hn::Set(D(), 1.0f);
-  return hn::Div(one, hn::Add(one, hn::Exp(D(), hn::Neg(x))));
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V Sigmoid(D d, V x) {
+  const V one = hn::Set(d, 1.0f);
+  return hn::Div(one, hn::Add(one, Exp(d, hn::Neg(x))));
 }
 
 void SwiGluTarget(ThreadPool& pool, const float* gate, const float* up, int64_t count, float* y) {
-  ParallelRange(pool, count, kTaskElements, [&](int64_t begin, int64_t end) HWY_ATTR {
-    ForEachVector(begin, end, [&](int64_t i, size_t lanes) HWY_ATTR {
-      const V g = LoadFirst(gate + i, lanes);
-      StoreFirst(hn::Mul(hn::Mul(g, Sigmoid(g)), LoadFirst(up + i, lanes)), y + i, lanes);
+  ForPieces(pool, count, kTaskElements / 2, [&](int64_t begin, int64_t end) HWY_ATTR {
+    ForEach(end - begin, [=](auto d, int64_t i) HWY_ATTR {
+      const auto g = hn::LoadU(d, gate + begin + i);
+      hn::StoreU(hn::Mul(hn::Mul(g, Sigmoid(d, g)), hn::LoadU(d, up + begin + i)), d, y + begin + i);
     });
   });
 }
 
-// With s = sigmoid(g): d silu / d g = s * (1 + g * (1 - s)).
-void SwiGluBackwardTarget(ThreadPool& pool, const float* gate, const float* up, const float* dy, int64_t count, float* dgate,
-                          float* dup) {
-  ParallelRange(pool, count, kTaskElements, [&](int64_t begin, int64_t end) HWY_ATTR {
-    const V one = hn::Set(D(), 1.0f);
-    ForEachVector(begin, end, [&](int64_t i, size_t lanes) HWY_ATTR {
-      const V g = LoadFirst(gate + i, lanes), u = LoadFirst(up + i, lanes), gradient = LoadFirst(dy + i, lanes);
-      const V s = Sigmoid(g);
-      const V slope = hn::Mul(s, hn::MulAdd(g, hn::Sub(one, s), one));
-      StoreFirst(hn::Mul(gradient, hn::Mul(g, s)), dup + i, lanes);
-      StoreFirst(hn::Mul(gradient, hn::Mul(u, slope)), dgate + i, lanes);
+// With s = sigmoid(g): d silu / d g = s (1 + g (1 - s)).
+void SwiGluBackwardTarget(ThreadPool& pool, const float* gate, const float* up, const float* dy, int64_t count,
+                          float* dgate, float* dup) {
+  ForPieces(pool, count, kTaskElements / 2, [&](int64_t begin, int64_t end) HWY_ATTR {
+    ForEach(end - begin, [=](auto d, int64_t offset) HWY_ATTR {
+      const int64_t i = begin + offset;
+      const auto g = hn::LoadU(d, gate + i), u = hn::LoadU(d, up + i), gradient = hn::LoadU(d, dy + i);
+      const auto one = hn::Set(d, 1.0f), s = Sigmoid(d, g);
+      const auto slope = hn::Mul(s, hn::MulAdd(g, hn::Sub(one, s), one));
+      hn::StoreU(hn::Mul(gradient, hn::Mul(g, s)), d, dup + i);
+      hn::StoreU(hn::Mul(gradient, hn::Mul(u, slope)), d, dgate + i);
     });
   });
 }
 
 void AddTarget(ThreadPool& pool, const float* a, const float* b, int64_t count, float* y) {
-  ParallelRange(pool, count, kTaskElements, [&](int64_t begin, int64_t end) HWY_ATTR {
-    ForEachVector(begin, end, [&](int64_t i, size_t lanes) HWY_ATTR {
-      StoreFirst(hn::Add(LoadFirst(a + i, lanes), LoadFirst(b + i, lanes)), y + i, lanes);
+  ForPieces(pool, count, 2 * kTaskElements, [&](int64_t begin, int64_t end) HWY_ATTR {
+    ForEach(end - begin, [=](auto d, int64_t i) HWY_ATTR {
+      hn::StoreU(hn::Add(hn::LoadU(d, a + begin + i), hn::LoadU(d, b + begin + i)), d, y + begin + i);
     });
   });
 }
 
-}  // namespace hone::kernels::HWY_NAMESPACE
+// Sum of squares of count floats over 16 lanes of doubles: a float's square is exact in double.
+double BlockSquares(const float* x, int64_t count) {
+  const hn::CappedTag<double, kVirtualLanes> d;
+  const hn::Rebind<float, decltype(d)> df;
+  constexpr int64_t kDoubles = hn::MaxLanes(d), kVectors = kVirtualLanes / kDoubles;
+  hn::Vec<decltype(d)> sum[kVectors];
+  for (auto& vector : sum) vector = hn::Zero(d);
+  int64_t i = 0;
+  for (; i + kVirtualLanes <= count; i += kVirtualLanes) {
+    for (int64_t v = 0; v < kVectors; ++v) {
+      const auto value = hn::PromoteTo(d, hn::LoadU(df, x + i + v * kDoubles));
+      sum[v] = hn::MulAdd(value, value, sum[v]);
+    }
+  }
+  alignas(64) double lanes[kVirtualLanes];
+  for (int64_t v = 0; v < kVectors; ++v) hn::Store(sum[v], d, lanes + v * kDoubles);
+  for (; i < count; ++i) lanes[i % kVirtualLanes] += static_cast<double>(x[i]) * x[i];
+  return FoldSum(lanes);
+}
+
+double SumOfSquaresTarget(ThreadPool& pool, const float* x, int64_t count) {
+  constexpr int64_t kBlock = 1 << 14;
+  std::vector<double> sums((count + kBlock - 1) / kBlock);
+  ForPieces(pool, count, kBlock,
+            [&](int64_t begin, int64_t end) HWY_ATTR { sums[begin / kBlock] = BlockSquares(x + begin, end - begin); });
+  return std::accumulate(sums.begin(), sums.end(), 0.0);
+}
+
+// One token's gradient rows, ascending, added to its row of the table: columns begin .. end-1.
+void AddTokenRows(const float* dy, const int32_t* rows, int64_t count, int64_t width, int64_t begin, int64_t end,
+                  float* to) {
+  alignas(64) float sum[kVirtualLanes];
+  for (int64_t i = begin; i < end; ++i) sum[i - begin] = to[i * kPanel];
+  for (int64_t r = 0; r < count; ++r) {
+    const float* from = dy + rows[r] * width + begin;
+    ForEach(end - begin, [&](auto d, int64_t i) HWY_ATTR {
+      hn::StoreU(hn::Add(hn::LoadU(d, sum + i), hn::LoadU(d, from + i)), d, sum + i);
+    });
+  }
+  for (int64_t i = begin; i < end; ++i) to[i * kPanel] = sum[i - begin];
+}
+
+void EmbeddingBackwardTarget(ThreadPool& pool, const float* dy, const int32_t* tokens, int64_t rows, int64_t width,
+                             float* dpacked) {
+  if (rows == 0) return;
+  // Rows sorted by token, each token's in ascending order: a column of the table is then read and written once.
+  std::vector<int32_t> first(*std::max_element(tokens, tokens + rows) + 2, 0);
+  for (int64_t r = 0; r < rows; ++r) ++first[tokens[r] + 1];
+  std::partial_sum(first.begin(), first.end(), first.begin());
+  std::vector<int32_t> next(first.begin(), first.end() - 1), order(rows);
+  for (int64_t r = 0; r < rows; ++r) order[next[tokens[r]]++] = static_cast<int32_t>(r);
+  ForPieces(pool, width, kVirtualLanes, [&](int64_t begin, int64_t end) HWY_ATTR {
+    for (int64_t i = 0; i < rows;) {
+      const int64_t token = tokens[order[i]], count = first[token + 1] - first[token];
+      float* to = dpacked + token / kPanel * width * kPanel + token % kPanel;
+      AddTokenRows(dy, order.data() + i, count, width, begin, end, to);
+      i += count;
+    }
+  });
+}
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace hone::kernels
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
@@ -142,9 +214,11 @@ HWY_EXPORT(RopeTarget);
 HWY_EXPORT(SwiGluTarget);
 HWY_EXPORT(SwiGluBackwardTarget);
 HWY_EXPORT(AddTarget);
+HWY_EXPORT(SumOfSquaresTarget);
+HWY_EXPORT(EmbeddingBackwardTarget);
 
-void RmsNorm(ThreadPool& pool, const float* x, const float* weight, int64_t rows, int64_t width, float epsilon, float* y,
-             float* inverse_rms) {
+void RmsNorm(ThreadPool& pool, const float* x, const float* weight, int64_t rows, int64_t width, float epsilon,
+             float* y, float* inverse_rms) {
   HWY_DYNAMIC_DISPATCH(RmsNormTarget)(pool, x, weight, rows, width, epsilon, y, inverse_rms);
 }
 
@@ -153,8 +227,8 @@ void RmsNormBackward(ThreadPool& pool, const float* x, const float* weight, cons
   HWY_DYNAMIC_DISPATCH(RmsNormBackwardTarget)(pool, x, weight, inverse_rms, dy, rows, width, dx, dweight);
 }
 
-void Rope(ThreadPool& pool, const float* x, const int32_t* positions, const float* cosine, const float* sine, int64_t rows,
-          int64_t heads, int64_t head_dim, RopeDirection direction, float* y) {
+void Rope(ThreadPool& pool, const float* x, const int32_t* positions, const float* cosine, const float* sine,
+          int64_t rows, int64_t heads, int64_t head_dim, RopeDirection direction, float* y) {
   const float sign = direction == RopeDirection::kForward ? 1.0f : -1.0f;
   HWY_DYNAMIC_DISPATCH(RopeTarget)(pool, x, positions, cosine, sine, rows, heads, head_dim, sign, y);
 }
@@ -172,40 +246,24 @@ void Add(ThreadPool& pool, const float* a, const float* b, int64_t count, float*
   HWY_DYNAMIC_DISPATCH(AddTarget)(pool, a, b, count, y);
 }
 
-void EmbeddingPacked(ThreadPool& pool, const float* packed, const int32_t* tokens, int64_t rows, int64_t width, float* y) {
-  constexpr int64_t kRows = 64;
-  pool.Run((rows + kRows - 1) / kRows, [&](int64_t task) {
-    for (int64_t row = task * kRows; row < std::min(rows, (task + 1) * kRows); ++row) {
+double SumOfSquares(ThreadPool& pool, const float* x, int64_t count) {
+  return HWY_DYNAMIC_DISPATCH(SumOfSquaresTarget)(pool, x, count);
+}
+
+void EmbeddingPacked(ThreadPool& pool, const float* packed, const int32_t* tokens, int64_t rows, int64_t width,
+                     float* y) {
+  constexpr int64_t kTaskRows = 64;
+  pool.Run((rows + kTaskRows - 1) / kTaskRows, [&](int64_t task) {
+    for (int64_t row = task * kTaskRows; row < std::min(rows, (task + 1) * kTaskRows); ++row) {
       const float* from = packed + tokens[row] / kPanel * width * kPanel + tokens[row] % kPanel;
       for (int64_t i = 0; i < width; ++i) y[row * width + i] = from[i * kPanel];
     }
   });
 }
 
-void EmbeddingPackedBackwardAccumulate(ThreadPool& pool, const float* dy, const int32_t* tokens, int64_t rows, int64_t width,
-                                       float* dpacked) {
-  constexpr int64_t kColumns = 32;
-  pool.Run((width + kColumns - 1) / kColumns, [&](int64_t task) {
-    const int64_t begin = task * kColumns, end = std::min(width, begin + kColumns);
-    for (int64_t row = 0; row < rows; ++row) {
-      float* to = dpacked + tokens[row] / kPanel * width * kPanel + tokens[row] % kPanel;
-      for (int64_t i = begin; i < end; ++i) to[i * kPanel] += dy[row * width + i];
-    }
-  });
-}
-
-double SumOfSquares(ThreadPool& pool, const float* x, int64_t count) {
-  constexpr int64_t kBlock = 1 << 14;
-  const int64_t blocks = (count + kBlock - 1) / kBlock;
-  std::vector<double> sums(static_cast<size_t>(blocks));
-  pool.Run(blocks, [&](int64_t block) {
-    double sum = 0;
-    for (int64_t i = block * kBlock; i < std::min(count, (block + 1) * kBlock); ++i) sum += double{x[i]} * double{x[i]};
-    sums[static_cast<size_t>(block)] = sum;
-  });
-  double total = 0;
-  for (const double sum : sums) total += sum;
-  return total;
+void EmbeddingPackedBackwardAccumulate(ThreadPool& pool, const float* dy, const int32_t* tokens, int64_t rows,
+                                       int64_t width, float* dpacked) {
+  HWY_DYNAMIC_DISPATCH(EmbeddingBackwardTarget)(pool, dy, tokens, rows, width, dpacked);
 }
 
 }  // namespace hone::kernels

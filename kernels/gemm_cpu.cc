@@ -1,89 +1,28 @@
-// One microkernel: kRows rows times half a panel or a whole one, all accumulators in registers, a broadcast of A and two
-// vectors of B per step of k. 12 x 2 vectors fill AVX-512's registers, 6 x 2 AVX2's.
+// Every task multiplies a strip of rows of A with a few panels of W: strips and pieces of k are sized for the second-level
+// cache, and a panel's piece is read once per block of 12 (AVX-512) or 6 (AVX2) rows, whose sums stay in registers.
 #include <algorithm>
 #include <cstring>
+#include <vector>
+
+#include "kernels/gemm.h"
+#include "kernels/targets.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/gemm_cpu.cc"
 #include "hwy/foreach_target.h"
-#include "hwy/highway.h"
-#include "kernels/gemm.h"
+#include "kernels/microkernel-inl.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace hone::kernels::HWY_NAMESPACE {
-namespace hn = hwy::HWY_NAMESPACE;
+namespace hone::kernels {
+namespace HWY_NAMESPACE {
+namespace {
 
-using D = hn::CappedTag<float, 16>;
-using V = hn::Vec<D>;
+// Depth of a piece of k: a panel's piece is then 64 KiB. The chain of additions goes on through C.
+constexpr int64_t kDepth = 512;
+// Rows of A a task works on: a multiple of 12 and 6; a piece of them is 240 KiB.
+constexpr int64_t kStripRows = 120;
 
-constexpr int64_t kMaxRows = HWY_TARGET <= HWY_AVX3 ? 12 : 6;
-// k is cut so that a panel's piece stays in the first-level cache; the chain of additions goes on through memory.
-constexpr int64_t kDepth = 192;
-
-struct Tile {
-  const float* a;
-  int64_t row_stride, column_stride;
-  const float* b;  // panel at the first k, kPanel floats per k
-  int64_t depth;
-  float* c;
-  int64_t c_stride;
-};
-
-// c[kRows, 2 vectors] (+)= a * b. `columns` < 2 vectors stores only the first ones.
-template <int kRows>
-HWY_ATTR void Microkernel(const Tile& tile, bool load, size_t columns) {
-  const D d;
-  const size_t lanes = hn::Lanes(d);
-  V sum0[kRows], sum1[kRows];
-  const bool whole = columns >= 2 * lanes;
-  const size_t count0 = std::min(columns, lanes), count1 = columns > lanes ? std::min(columns - lanes, lanes) : 0;
-  const auto mask0 = hn::FirstN(d, count0), mask1 = hn::FirstN(d, count1);
-  for (int row = 0; row < kRows; ++row) {
-    const float* c = tile.c + row * tile.c_stride;
-    if (!load) {
-      sum0[row] = hn::Zero(d);
-      sum1[row] = hn::Zero(d);
-    } else if (whole) {
-      sum0[row] = hn::LoadU(d, c);
-      sum1[row] = hn::LoadU(d, c + lanes);
-    } else {
-      sum0[row] = hn::MaskedLoad(mask0, d, c);
-      sum1[row] = hn::MaskedLoad(mask1, d, c + lanes);
-    }
-  }
-  const float* a = tile.a;
-  const float* b = tile.b;
-  for (int64_t k = 0; k < tile.depth; ++k, a += tile.column_stride, b += kPanel) {
-    const V b0 = hn::LoadU(d, b), b1 = hn::LoadU(d, b + lanes);
-    HWY_UNROLL(12)
-    for (int row = 0; row < kRows; ++row) {
-      const V value = hn::Set(d, a[row * tile.row_stride]);
-      sum0[row] = hn::MulAdd(value, b0, sum0[row]);
-      sum1[row] = hn::MulAdd(value, b1, sum1[row]);
-    }
-  }
-  for (int row = 0; row < kRows; ++row) {
-    float* c = tile.c + row * tile.c_stride;
-    if (whole) {
-      hn::StoreU(sum0[row], d, c);
-      hn::StoreU(sum1[row], d, c + lanes);
-    } else {
-      hn::BlendedStore(sum0[row], mask0, d, c);
-      if (count1 > 0) hn::BlendedStore(sum1[row], mask1, d, c + lanes);
-    }
-  }
-}
-
-using MicrokernelFunction = void (*)(const Tile&, bool, size_t);
-
-constexpr MicrokernelFunction kMicrokernels[] = {
-    nullptr,         Microkernel<1>, Microkernel<2>, Microkernel<3>, Microkernel<4>,  Microkernel<5>, Microkernel<6>,
-#if HWY_TARGET <= HWY_AVX3
-    Microkernel<7>,  Microkernel<8>, Microkernel<9>, Microkernel<10>, Microkernel<11>, Microkernel<12>,
-#endif
-};
-
-struct Product {
+struct GemmCall {
   MatrixView a;
   int64_t m, k;
   const float* packed;
@@ -92,79 +31,184 @@ struct Product {
   bool accumulate;
 };
 
-// Rows m_begin .. m_end of one panel.
-HWY_ATTR void PanelRows(const Product& p, int64_t panel, int64_t m_begin, int64_t m_end) {
-  const auto width = static_cast<int64_t>(2 * hn::Lanes(D()));
-  const int64_t panel_columns = std::min(kPanel, p.n - panel * kPanel);
-  for (int64_t k = 0; k == 0 || k < p.k; k += kDepth) {
-    const int64_t depth = std::min(kDepth, p.k - k);
-    for (int64_t column = 0; column < panel_columns; column += width) {
-      const float* b = p.packed + panel * p.k * kPanel + k * kPanel + column;
-      for (int64_t m = m_begin; m < m_end;) {
-        const int64_t rows = std::min(kMaxRows, m_end - m);
-        const Tile tile{p.a.data + m * p.a.row_stride + k * p.a.column_stride, p.a.row_stride, p.a.column_stride, b, depth,
-                        p.c.data + panel * p.c.panel_stride + m * p.c.row_stride + column, p.c.row_stride};
-        kMicrokernels[rows](tile, p.accumulate || k > 0, static_cast<size_t>(panel_columns - column));
-        m += rows;
-      }
+struct Range {
+  int64_t begin, end;
+};
+
+// One block of rows times one panel of `columns` columns; product.c is the panel's first column.
+void BlockTimesPanel(const Product& product, int64_t rows, int64_t columns) {
+  Product part = product;
+  alignas(64) float whole[kMaxRows * kPanel];
+  if (columns < kPanel) {  // the microkernel writes whole vectors, and what lies past the last column is someone else's
+    for (int64_t r = 0; product.accumulate && r < rows; ++r) {
+      std::memcpy(whole + r * kPanel, product.c + r * product.c_row, columns * sizeof(float));
+    }
+    part.c = whole;
+    part.c_row = kPanel;
+  }
+  // A narrow vector needs the whole panel in flight to hide the latency of few rows.
+  constexpr int kNarrow = kLanes == 8 ? 4 : 2;
+  if (kLanes == 8 && rows <= 3) {
+    RunBlock<kNarrow, Width::kWhole>(rows, part, 0);
+  } else {
+    for (int64_t column = 0; column < columns; column += 2 * kLanes) {
+      RunBlock<2, Width::kWhole>(rows, part, 0);
+      part.b += 2 * kLanes;
+      part.c += 2 * kLanes;
+    }
+  }
+  for (int64_t r = 0; columns < kPanel && r < rows; ++r) {
+    std::memcpy(product.c + r * product.c_row, whole + r * kPanel, columns * sizeof(float));
+  }
+}
+
+// a's rows first .. first + rows - 1, columns k .. k + depth - 1 -> blocks of rows, each [depth, rows of the block].
+void CopyStrip(const MatrixView& a, int64_t first, int64_t rows, int64_t k, int64_t depth, float* HWY_RESTRICT strip) {
+  ForEachRowBlock(rows, [&](int64_t block, int64_t count) {
+    float* to = strip + block * depth;
+    for (int64_t i = 0; i < depth; ++i) {
+      const float* from = a.data + (first + block) * a.row_stride + (k + i) * a.column_stride;
+      for (int64_t r = 0; r < count; ++r) to[i * count + r] = from[r * a.row_stride];
+    }
+  });
+}
+
+void StripTimesPanels(const GemmCall& call, Range rows, Range panels) {
+  const int64_t row_count = rows.end - rows.begin;
+  // Columns of A that are far apart cost a cache line each, once per panel: copied together first.
+  const bool copy = call.a.column_stride != 1 && panels.end - panels.begin > 1;
+  std::vector<float> strip(copy ? row_count * std::min(kDepth, call.k) : 0);
+  for (int64_t k = 0; k == 0 || k < call.k; k += kDepth) {
+    const int64_t depth = std::min(kDepth, call.k - k);
+    if (copy) CopyStrip(call.a, rows.begin, row_count, k, depth, strip.data());
+    for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
+      Product product;
+      product.k = depth;
+      product.b = call.packed + (panel * call.k + k) * kPanel;
+      product.b_row = kPanel;
+      product.c_row = call.c.row_stride;
+      product.accumulate = call.accumulate || k > 0;
+      float* c = call.c.data + panel * call.c.panel_stride + rows.begin * call.c.row_stride;
+      ForEachRowBlock(row_count, [&](int64_t first, int64_t count) {
+        const MatrixView& a = call.a;
+        product.a =
+            copy ? strip.data() + first * depth : a.data + (rows.begin + first) * a.row_stride + k * a.column_stride;
+        product.a_row = copy ? 1 : a.row_stride;
+        product.a_column = copy ? count : a.column_stride;
+        product.c = c + first * call.c.row_stride;
+        BlockTimesPanel(product, count, std::min(kPanel, call.n - panel * kPanel));
+      });
     }
   }
 }
 
 void GemmTarget(ThreadPool& pool, MatrixView a, int64_t m, int64_t k, const float* packed, int64_t n, PanelOutput c,
                 bool accumulate) {
-  const Product p{a, m, k, packed, n, c, accumulate};
-  const int64_t panels = (p.n + kPanel - 1) / kPanel;
-  // Row blocks keep A's piece in the second-level cache and give the threads enough tasks to share evenly.
-  constexpr int64_t kBlockRows = 240;  // a multiple of 12 and 6
-  const int64_t blocks = std::max<int64_t>(1, (p.m + kBlockRows - 1) / kBlockRows);
-  // Small products are not worth waking a thread: about 20 microseconds of work.
-  constexpr double kSerialFlops = 1e6;
-  const auto task = [&](int64_t index) HWY_ATTR {
-    const int64_t block = index / panels, panel = index % panels;
-    PanelRows(p, panel, block * kBlockRows, std::min(p.m, (block + 1) * kBlockRows));
+  const GemmCall call{a, m, k, packed, n, c, accumulate};
+  const int64_t panels = (call.n + kPanel - 1) / kPanel;
+  const int64_t strips = (call.m + kStripRows - 1) / kStripRows;
+  // A task should take some microseconds, more than it costs to hand over: by arithmetic for many rows, by the bytes of W
+  // for few.
+  const double panel_ns =
+      static_cast<double>(call.k * kPanel) * (0.2 + 0.02 * static_cast<double>(std::min(call.m, kStripRows)));
+  const auto least = static_cast<int64_t>(4000 / panel_ns) + 1;
+  const int64_t wanted = std::max<int64_t>(1, panels * strips / (6 * pool.threads()));
+  const int64_t group = std::min(panels, pool.threads() == 1 ? panels : std::max(least, wanted));
+  const int64_t groups = (panels + group - 1) / group;
+  const auto task = [&](int64_t index) {
+    const int64_t strip = index / groups, first = index % groups * group;
+    StripTimesPanels(call, {strip * kStripRows, std::min(call.m, (strip + 1) * kStripRows)},
+                     {first, std::min(panels, first + group)});
   };
-  if (2.0 * static_cast<double>(p.m) * static_cast<double>(p.n) * static_cast<double>(p.k) < kSerialFlops) {
-    for (int64_t index = 0; index < blocks * panels; ++index) task(index);
+  if (panel_ns * static_cast<double>(panels * strips) < 8000) {
+    for (int64_t i = 0; i < strips * groups; ++i) task(i);
   } else {
-    pool.Run(blocks * panels, task);
+    pool.Run(strips * groups, task);
   }
 }
 
-}  // namespace hone::kernels::HWY_NAMESPACE
+// 16 rows of W, `depth` values of k each -> half a panel's lines; from points at (row 0, k 0).
+void TransposeRows(const float* HWY_RESTRICT from, int64_t row_stride, int64_t depth, float* HWY_RESTRICT to) {
+  constexpr int64_t kRows = 16;
+  alignas(64) float square[kRows][kRows];
+  for (int64_t k = 0; k < depth; k += kRows) {
+    const int64_t count = std::min(kRows, depth - k);
+    for (int64_t r = 0; r < kRows; ++r) {
+      for (int64_t i = 0; i < count; ++i) square[i][r] = from[r * row_stride + k + i];
+    }
+    for (int64_t i = 0; i < count; ++i) std::memcpy(to + (k + i) * kPanel, square[i], sizeof(square[i]));
+  }
+}
+
+// Values begin .. end-1 of k of one panel.
+void PackPanel(const MatrixView& w, int64_t columns, Range k, float* HWY_RESTRICT to) {
+  if (w.column_stride == 1 && columns == kPanel) {
+    for (int64_t half = 0; half < kPanel; half += 16) {
+      TransposeRows(w.data + half * w.row_stride + k.begin, w.row_stride, k.end - k.begin,
+                    to + k.begin * kPanel + half);
+    }
+    return;
+  }
+  for (int64_t i = k.begin; i < k.end; ++i) {
+    const float* from = w.data + i * w.column_stride;
+    float* line = to + i * kPanel;
+    if (w.row_stride == 1) {
+      std::memcpy(line, from, columns * sizeof(float));
+    } else {
+      for (int64_t column = 0; column < columns; ++column) line[column] = from[column * w.row_stride];
+    }
+    std::fill(line + columns, line + kPanel, 0.0f);
+  }
+}
+
+void PackTarget(ThreadPool& pool, const MatrixView& w, int64_t n, int64_t k, float* packed) {
+  constexpr int64_t kTaskDepth = 256;
+  const int64_t panels = (n + kPanel - 1) / kPanel, pieces = (k + kTaskDepth - 1) / kTaskDepth;
+  // Pieces of k in the outer order: where k is the row of a row-major matrix, its lines are read from end to end.
+  pool.Run(panels * pieces, [&](int64_t task) {
+    const int64_t panel = task % panels, begin = task / panels * kTaskDepth;
+    const MatrixView part{w.data + panel * kPanel * w.row_stride, w.row_stride, w.column_stride};
+    PackPanel(part, std::min(kPanel, n - panel * kPanel), {begin, std::min(k, begin + kTaskDepth)},
+              packed + panel * k * kPanel);
+  });
+}
+
+void TransposePackedTarget(ThreadPool& pool, const float* packed, int64_t n, int64_t k, float* transposed) {
+  const int64_t panels = (k + kPanel - 1) / kPanel;  // of the transpose
+  pool.Run(panels, [&](int64_t panel) {
+    const int64_t columns = std::min(kPanel, k - panel * kPanel);
+    for (int64_t row = 0; row < n; row += kPanel) {
+      // Line i, element j of this square is W (row + j, panel * kPanel + i).
+      const float* from = packed + (row / kPanel * k + panel * kPanel) * kPanel;
+      PackPanel({from, kPanel, 1}, columns, {0, std::min(kPanel, n - row)}, transposed + (panel * n + row) * kPanel);
+    }
+  });
+}
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace hone::kernels
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace hone::kernels {
 
 HWY_EXPORT(GemmTarget);
+HWY_EXPORT(PackTarget);
+HWY_EXPORT(TransposePackedTarget);
 
 void Gemm(ThreadPool& pool, MatrixView a, int64_t m, int64_t k, const float* packed, int64_t n, PanelOutput c,
           Accumulate accumulate) {
-  if (m == 0 || n == 0) return;
+  if (m <= 0 || n <= 0) return;
   HWY_DYNAMIC_DISPATCH(GemmTarget)(pool, a, m, k, packed, n, c, accumulate == Accumulate::kYes);
 }
 
 void Pack(ThreadPool& pool, MatrixView w, int64_t n, int64_t k, float* packed) {
-  const int64_t panels = (n + kPanel - 1) / kPanel;
-  constexpr int64_t kBlock = 64;  // values of k in a task
-  const int64_t blocks = (k + kBlock - 1) / kBlock;
-  pool.Run(panels * blocks, [&](int64_t index) {
-    const int64_t panel = index / blocks, k_begin = index % blocks * kBlock, k_end = std::min(k, k_begin + kBlock);
-    const int64_t columns = std::min(kPanel, n - panel * kPanel);
-    const float* from = w.data + panel * kPanel * w.row_stride;
-    float* to = packed + panel * k * kPanel;
-    for (int64_t i = k_begin; i < k_end; ++i) {
-      float* line = to + i * kPanel;
-      const float* source = from + i * w.column_stride;
-      if (w.row_stride == 1) {
-        std::memcpy(line, source, static_cast<size_t>(columns) * sizeof(float));
-      } else {
-        for (int64_t column = 0; column < columns; ++column) line[column] = source[column * w.row_stride];
-      }
-      std::fill(line + columns, line + kPanel, 0.0f);
-    }
-  });
+  HWY_DYNAMIC_DISPATCH(PackTarget)(pool, w, n, k, packed);
+}
+
+void TransposePacked(ThreadPool& pool, const float* packed, int64_t n, int64_t k, float* transposed) {
+  HWY_DYNAMIC_DISPATCH(TransposePackedTarget)(pool, packed, n, k, transposed);
 }
 
 void Unpack(const float* packed, int64_t n, int64_t k, float* w) {

@@ -21,15 +21,15 @@ constexpr int kMaxRows = kLanes >= 16 ? 12 : kLanes >= 4 ? 6 : 3;
 
 // c [rows, width] (+)= a [rows, k] * b [k, width].
 struct Product {
-  const float* a;
-  int64_t a_row;     // stride between rows of a
-  int64_t a_column;  // stride between columns of a
-  int64_t k;
-  const float* b;
-  int64_t b_row;
-  float* c;
-  int64_t c_row;
-  bool accumulate;
+  const float* a = nullptr;
+  int64_t a_row = 0;     // stride between rows of a
+  int64_t a_column = 1;  // stride between columns of a
+  int64_t k = 0;
+  const float* b = nullptr;
+  int64_t b_row = 0;
+  float* c = nullptr;
+  int64_t c_row = 0;
+  bool accumulate = false;
 };
 
 enum class Width { kWhole, kTail };  // kTail: of the last vector only `tail` lanes exist in b

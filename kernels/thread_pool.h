@@ -25,7 +25,8 @@ class ThreadPool {
   // a task must not call Run on the same pool.
   template <typename Task>
   void Run(int64_t count, const Task& task) {
-    RunErased(count, [](const void* object, int64_t index) { (*static_cast<const Task*>(object))(index); }, &task);
+    RunErased(
+        count, [](const void* object, int64_t index) { (*static_cast<const Task*>(object))(index); }, &task);
   }
 
  private:

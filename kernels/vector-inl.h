@@ -28,6 +28,8 @@ using FloatVector = hn::Vec<Floats>;
 constexpr int64_t kLanes = hn::MaxLanes(Floats());
 constexpr int64_t kVectorsPerRow = kVirtualLanes / kLanes;
 
+HWY_INLINE int64_t RoundUpToLanes(int64_t count) { return (count + kVirtualLanes - 1) / kVirtualLanes * kVirtualLanes; }
+
 // Calls f(tag, i) for consecutive runs of elements that cover 0 .. count-1; a run is as long as the tag has lanes.
 template <class F>
 HWY_INLINE void ForEach(int64_t count, const F& f) {
@@ -54,9 +56,8 @@ HWY_INLINE void ReduceToLanes(int64_t count, float* HWY_RESTRICT lanes, const F&
     for (int64_t v = 0; v < kVectorsPerRow; ++v) vectors[v] = f(d, j + v * kLanes, vectors[v]);
   }
   for (int64_t v = 0; v < kVectorsPerRow; ++v) hn::Store(vectors[v], d, lanes + v * kLanes);
-  ForEach(count - j, [&](auto tag, int64_t i) HWY_ATTR {
-    hn::StoreU(f(tag, j + i, hn::LoadU(tag, lanes + i)), tag, lanes + i);
-  });
+  ForEach(count - j,
+          [&](auto tag, int64_t i) HWY_ATTR { hn::StoreU(f(tag, j + i, hn::LoadU(tag, lanes + i)), tag, lanes + i); });
 }
 
 // The fixed tree.
