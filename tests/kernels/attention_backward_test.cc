@@ -113,20 +113,20 @@ std::vector<AttentionSegment> Forest(int32_t prompt) {
 }
 
 // The gradients carry the errors of the weights (some 1e-7 of scores up to 5) and of sums over up to 120 queries.
-TEST(AttentionBackward, MatchesTheFormulaOnEveryTarget) {
+TEST(AttentionBackward, MatchesTheFormulaOnEveryInstructionSet) {
   for (const Heads& h : {Heads{4, 2, 24}, {9, 3, 64}, {2, 2, 6}, {30, 1, 32}, {1, 1, 2}, {3, 1, 130}}) {
     for (const int32_t prompt : {12, 16, 45}) {
       const Problem p = MakeProblem(h, Forest(prompt), 1);
       const Reference expected(p);
       Gradients first;
-      for (const int64_t target : AllTargets()) {
-        const OnTarget on(target);
+      for (const InstructionSet& set : InstructionSets()) {
+        const OnInstructionSet on(set);
         const Gradients g = Backward(p, expected.out, expected.log_sum_exp, 1);
-        EXPECT_TRUE(Close(g.dq, expected.dq, 5e-6)) << TargetName(target) << " head_dim " << h.head_dim;
-        EXPECT_TRUE(Close(g.dk, expected.dk, 5e-6)) << TargetName(target);
-        EXPECT_TRUE(Close(g.dv, expected.dv, 5e-6)) << TargetName(target);
+        EXPECT_TRUE(Close(g.dq, expected.dq, 5e-6)) << set.name << " head_dim " << h.head_dim;
+        EXPECT_TRUE(Close(g.dk, expected.dk, 5e-6)) << set.name;
+        EXPECT_TRUE(Close(g.dv, expected.dv, 5e-6)) << set.name;
         if (first.dq.empty()) first = g;
-        if (IsFused(target)) {
+        if (set.fused) {
           EXPECT_TRUE(SameBytes(g.dq, first.dq) && SameBytes(g.dk, first.dk) && SameBytes(g.dv, first.dv));
         }
         const Gradients threaded = Backward(p, expected.out, expected.log_sum_exp, 3);

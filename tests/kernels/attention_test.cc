@@ -134,19 +134,19 @@ void ExpectSame(const Result& a, const Result& b, const std::string& what) {
 }
 
 // Scores reach about 4 sqrt(head_dim) / 3; each is off by a few 1e-7 of that, and so are the weights, relatively.
-TEST(Attention, MatchesTheFormulaOnEveryTarget) {
+TEST(Attention, MatchesTheFormulaOnEveryInstructionSet) {
   for (const Heads& h : kHeads) {
     for (const int64_t length : {1, 5, 16, 17, 33, 75}) {
       const Sequence s(h, length, 1);
       const Result expected = Reference(h, s, Scale(h));
       Result first;
-      for (const int64_t target : AllTargets()) {
-        const OnTarget on(target);
+      for (const InstructionSet& set : InstructionSets()) {
+        const OnInstructionSet on(set);
         const Result result = Prefill(h, s, length, 1, 3);
-        EXPECT_TRUE(Close(result.out, expected.out, 3e-6)) << TargetName(target) << " length " << length;
-        EXPECT_TRUE(Close(result.log_sum_exp, expected.log_sum_exp, 1e-6, 1)) << TargetName(target);
+        EXPECT_TRUE(Close(result.out, expected.out, 3e-6)) << set.name << " length " << length;
+        EXPECT_TRUE(Close(result.log_sum_exp, expected.log_sum_exp, 1e-6, 1)) << set.name;
         if (first.out.empty()) first = result;
-        if (IsFused(target)) ExpectSame(result, first, TargetName(target));
+        if (set.fused) ExpectSame(result, first, set.name);
       }
     }
   }
@@ -157,12 +157,12 @@ TEST(Attention, ChunksThreadsAndPagesChangeNothing) {
   for (const Heads& h : kHeads) {
     for (const int64_t length : {23, 75}) {
       const Sequence s(h, length, 5);
-      for (const int64_t target : AllTargets()) {
-        const OnTarget on(target);
+      for (const InstructionSet& set : InstructionSets()) {
+        const OnInstructionSet on(set);
         const Result whole = Prefill(h, s, length, 1, 1);
         for (const int64_t chunk : {1, 2, 3, 7, 13, 16, 20, 64}) {
           ExpectSame(Prefill(h, s, chunk, chunk % 3 + 1, static_cast<uint32_t>(chunk)), whole,
-                     TargetName(target) + " chunks of " + std::to_string(chunk));
+                     set.name + " chunks of " + std::to_string(chunk));
         }
       }
     }
@@ -255,11 +255,10 @@ TEST(Attention, NanShowsInRowsThatSeeIt) {
   const Heads h{2, 1, 16};
   Sequence s(h, 40, 70);
   s.k[20 * 16 + 3] = NAN;
-  for (const int64_t target : AllTargets()) {
-    const OnTarget on(target);
+  for (const InstructionSet& set : InstructionSets()) {
+    const OnInstructionSet on(set);
     const Result result = Prefill(h, s, 40, 1, 1);
-    for (int64_t i = 0; i < 40 * h.q(); ++i)
-      EXPECT_EQ(std::isnan(result.out[i]), i / h.q() >= 20) << TargetName(target);
+    for (int64_t i = 0; i < 40 * h.q(); ++i) EXPECT_EQ(std::isnan(result.out[i]), i / h.q() >= 20) << set.name;
   }
 }
 

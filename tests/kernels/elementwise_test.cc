@@ -15,19 +15,19 @@ namespace {
 
 using Doubles = std::vector<double>;
 
-// Runs the kernel on every target and with 1 and 3 threads; fused targets and all thread counts must agree in every bit,
-// and every target with the reference to within the tolerance.
+// Runs the kernel on every instruction set and with 1 and 3 threads; fused sets and all thread counts must agree in every bit,
+// and every instruction set with the reference to within the tolerance.
 void Check(const std::function<Vector(ThreadPool&)>& kernel, const Doubles& reference, double tolerance) {
   Vector first;
-  for (const int64_t target : AllTargets()) {
-    const OnTarget on(target);
+  for (const InstructionSet& set : InstructionSets()) {
+    const OnInstructionSet on(set);
     ThreadPool one(1), three(3);
     const Vector result = kernel(one);
-    EXPECT_TRUE(Close(result, reference, tolerance)) << TargetName(target);
-    EXPECT_TRUE(SameBytes(kernel(three), result)) << "threads, " << TargetName(target);
+    EXPECT_TRUE(Close(result, reference, tolerance)) << set.name;
+    EXPECT_TRUE(SameBytes(kernel(three), result)) << "threads, " << set.name;
     if (first.empty()) first = result;
-    if (IsFused(target)) {
-      EXPECT_TRUE(SameBytes(result, first)) << TargetName(target);
+    if (set.fused) {
+      EXPECT_TRUE(SameBytes(result, first)) << set.name;
     }
   }
 }
@@ -154,8 +154,8 @@ TEST(SwiGlu, MatchesTheFormula) {
 
 TEST(SwiGlu, ExtremesAndNan) {
   const Vector gate = {-1e30f, -200, -89, -88, 0, 88, 200, 1e30f, NAN}, up(gate.size(), 1);
-  for (const int64_t target : AllTargets()) {
-    const OnTarget on(target);
+  for (const InstructionSet& set : InstructionSets()) {
+    const OnInstructionSet on(set);
     ThreadPool pool(1);
     Vector y(gate.size()), dgate(gate.size()), dup(gate.size());
     SwiGlu(pool, gate.data(), up.data(), static_cast<int64_t>(gate.size()), y.data());
@@ -168,7 +168,7 @@ TEST(SwiGlu, ExtremesAndNan) {
     for (int i = 4; i < 8; ++i) EXPECT_EQ(y[i], gate[i]);
     EXPECT_EQ(dgate[4], 0.5f);
     EXPECT_EQ(dgate[7], 1);
-    EXPECT_TRUE(std::isnan(y[8]) && std::isnan(dgate[8]) && std::isnan(dup[8])) << TargetName(target);
+    EXPECT_TRUE(std::isnan(y[8]) && std::isnan(dgate[8]) && std::isnan(dup[8])) << set.name;
   }
 }
 
@@ -226,14 +226,14 @@ TEST(EmbeddingPacked, LooksUpAndAddsBack) {
   }
 }
 
-TEST(SumOfSquares, SameForAnyThreadsAndTarget) {
+TEST(SumOfSquares, SameForAnyThreadsAndInstructionSet) {
   for (const int64_t count : {0, 1, 15, 1000, 16384, 100001}) {
     const Vector x = Noise(count, 19);
     double expected = 0;
     for (const float value : x) expected += static_cast<double>(value) * value;
     std::vector<double> results;
-    for (const int64_t target : AllTargets()) {
-      const OnTarget on(target);
+    for (const InstructionSet& set : InstructionSets()) {
+      const OnInstructionSet on(set);
       ThreadPool one(1), three(3);
       results.push_back(SumOfSquares(one, x.data(), count));
       results.push_back(SumOfSquares(three, x.data(), count));

@@ -1,19 +1,18 @@
 // Speed of Gemm and its relatives on AVX-512 and AVX2, with 1 and 2 threads, in GFLOP/s. Not a test:
 //   g++ -std=c++20 -O3 -ffp-contract=off -DHONE_BENCHMARK -I. tests/kernels/gemm_benchmark.cc kernels/*.cc -lhwy -lbenchmark -pthread -o gemm_benchmark
-//   ./gemm_benchmark --benchmark_filter='forward/avx3/threads:1/' --benchmark_min_time=0.2
+//   ./gemm_benchmark --benchmark_filter='forward/AVX3/threads:1/' --benchmark_min_time=0.2
 // forward: y = x W^T. gradient: dW = dy^T x into the packed layout, with the packing of dy. The limit is one core's peak
 // (two fused multiply-adds of 8 floats a cycle on Zen 4: about 116 GFLOP/s at 3.6 GHz) times the threads.
 #ifdef HONE_BENCHMARK  // tests/CMakeLists.txt compiles every .cc of this tree; this one brings its own main
 #include <benchmark/benchmark.h>
 
-#include <map>
 #include <memory>
 #include <random>
 #include <string>
 #include <vector>
 
-#include "hwy/targets.h"
 #include "kernels/gemm.h"
+#include "kernels/instruction_set.h"
 
 namespace hone::kernels {
 namespace {
@@ -27,7 +26,7 @@ std::vector<float> Noise(int64_t count) {
 }
 
 struct Setting {
-  int64_t target;
+  std::string set;
   int threads;
   int64_t k, n;
 };
@@ -38,7 +37,7 @@ void Report(benchmark::State& state, double flops) {
 }
 
 void Forward(benchmark::State& state, Setting s) {
-  hwy::SetSupportedTargetsForTest(s.target);
+  UseInstructionSet(s.set);
   ThreadPool pool(s.threads);
   const int64_t m = state.range(0);
   const std::vector<float> x = Noise(m * s.k), w = Noise(PackedSize(s.n, s.k));
@@ -48,11 +47,11 @@ void Forward(benchmark::State& state, Setting s) {
     benchmark::DoNotOptimize(y.data());
   }
   Report(state, 2.0 * m * s.k * s.n);
-  hwy::SetSupportedTargetsForTest(0);
+  UseInstructionSet("");
 }
 
 void Gradient(benchmark::State& state, Setting s) {
-  hwy::SetSupportedTargetsForTest(s.target);
+  UseInstructionSet(s.set);
   ThreadPool pool(s.threads);
   const int64_t m = state.range(0);
   const std::vector<float> x = Noise(m * s.k), dy = Noise(m * s.n);
@@ -63,17 +62,17 @@ void Gradient(benchmark::State& state, Setting s) {
     benchmark::DoNotOptimize(dw.data());
   }
   Report(state, 2.0 * m * s.k * s.n);
-  hwy::SetSupportedTargetsForTest(0);
+  UseInstructionSet("");
 }
 
 void Register() {
-  for (const auto& [name, target] : std::map<std::string, int64_t>{{"avx3", HWY_AVX3}, {"avx2", HWY_AVX2}}) {
-    if ((hwy::SupportedTargets() & target) == 0) continue;
+  for (const auto& [name, fused] : InstructionSets()) {
+    if (!fused) continue;
     for (const int threads : {1, 2}) {
       for (const auto& [k, n] : {std::pair<int64_t, int64_t>{96, 96}, {128, 384}, {576, 1536}}) {
         const std::string suffix =
             "/" + name + "/threads:" + std::to_string(threads) + "/" + std::to_string(k) + "x" + std::to_string(n);
-        const Setting setting{target, threads, k, n};
+        const Setting setting{name, threads, k, n};
         auto* forward = benchmark::RegisterBenchmark(("forward" + suffix).c_str(),
                                                      [setting](benchmark::State& state) { Forward(state, setting); });
         for (const int64_t m : {1, 4, 16, 64, 256, 1024, 8192}) forward->Arg(m);

@@ -61,7 +61,7 @@ std::vector<Shape> Shapes() {
   return shapes;
 }
 
-// Every layout of A, starting from 0 or from old values, on every target: the bits of the scalar chain. Floats beside the
+// Every layout of A, starting from 0 or from old values, on every instruction set: the bits of the scalar chain. Floats beside the
 // product, here 5 at the end of each row, stay as they were.
 TEST(Gemm, IsOneChainPerElement) {
   uint32_t seed = 1;
@@ -72,17 +72,17 @@ TEST(Gemm, IsOneChainPerElement) {
     const int64_t ldc = s.n + 5;
     const Vector old = Noise(s.m * ldc, ++seed);
     const MatrixView view = View(a, layout, s);
-    for (const int64_t target : AllTargets()) {
-      const OnTarget on(target);
+    for (const InstructionSet& set : InstructionSets()) {
+      const OnInstructionSet on(set);
       Vector expected = old;
       for (int64_t i = 0; i < s.m * s.n; ++i) {
         const int64_t m = i / s.n, n = i % s.n;
         const float start = accumulate == Accumulate::kYes ? old[m * ldc + n] : 0;
         expected[m * ldc + n] =
-            Chain(view.data + m * view.row_stride, view.column_stride, w.data() + n * s.k, s.k, start, IsFused(target));
+            Chain(view.data + m * view.row_stride, view.column_stride, w.data() + n * s.k, s.k, start, set.fused);
       }
       EXPECT_TRUE(SameBytes(Product(1, view, s, packed, old, ldc, accumulate), expected))
-          << TargetName(target) << ": " << s.m << " x " << s.n << " x " << s.k;
+          << set.name << ": " << s.m << " x " << s.n << " x " << s.k;
     }
   }
 }
@@ -131,7 +131,7 @@ TEST(Gemm, WeightGradientInPackedLayout) {
     expected[i] = sum;
   }
   Unpack(gradient.data(), n, k, actual.data());
-  if (IsFused(AllTargets()[0])) {
+  if (InstructionSets()[0].fused) {
     EXPECT_TRUE(SameBytes(actual, expected));
   }
   EXPECT_TRUE(Close(actual, expected, 1e-5));

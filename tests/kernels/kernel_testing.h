@@ -7,10 +7,9 @@
 #include <cstdint>
 #include <cstring>
 #include <random>
-#include <string>
 #include <vector>
 
-#include "hwy/targets.h"
+#include "kernels/instruction_set.h"
 
 namespace hone::kernels {
 
@@ -52,35 +51,11 @@ testing::AssertionResult Close(const Vector& a, const std::vector<T>& b, double 
 
 inline Vector Slice(const Vector& x, int64_t begin, int64_t end) { return Vector(x.begin() + begin, x.begin() + end); }
 
-// Kernels dispatch to one instruction set while this lives.
-class OnTarget {
+// The kernels use one instruction set while this lives.
+class OnInstructionSet {
  public:
-  explicit OnTarget(int64_t target) { hwy::SetSupportedTargetsForTest(target); }
-  ~OnTarget() { hwy::SetSupportedTargetsForTest(0); }
+  explicit OnInstructionSet(const InstructionSet& set) { UseInstructionSet(set.name); }
+  ~OnInstructionSet() { UseInstructionSet(""); }
 };
-
-inline std::string TargetName(int64_t target) { return hwy::TargetName(target); }
-
-// Of this machine, those whose results must be the same bits: they fuse multiply and add.
-inline std::vector<int64_t> FusedTargets() {
-  std::vector<int64_t> targets;
-  for (const int64_t target : {HWY_AVX3, HWY_AVX2, HWY_NEON}) {
-    if (hwy::SupportedTargets() & target) targets.push_back(target);
-  }
-  return targets;
-}
-
-// And those that round twice: correct, but with bits of their own.
-inline std::vector<int64_t> AllTargets() {
-  std::vector<int64_t> targets = FusedTargets();
-#if defined(__x86_64__)
-  for (const int64_t target : {HWY_SSE4, HWY_SCALAR}) {
-    if (hwy::SupportedTargets() & target) targets.push_back(target);
-  }
-#endif
-  return targets;
-}
-
-inline bool IsFused(int64_t target) { return target != HWY_SSE4 && target != HWY_SCALAR; }
 
 }  // namespace hone::kernels

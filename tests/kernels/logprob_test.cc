@@ -54,7 +54,7 @@ std::vector<double> Probabilities(const Problem& p, int64_t row, double* log_sum
 const int64_t kShapes[][3] = {{1, 8, 1}, {3, 96, 23}, {130, 33, 23}, {50, 40, 1024}, {7, 24, 1025}, {100, 17, 3001}};
 
 // Logits reach about 10 and carry errors of some 1e-6; log-probabilities inherit them.
-TEST(TokenLogprob, MatchesTheFormulaOnEveryTarget) {
+TEST(TokenLogprob, MatchesTheFormulaOnEveryInstructionSet) {
   for (const auto& [rows, width, vocab] : kShapes) {
     const Problem p = MakeProblem(rows, width, vocab, 1);
     std::vector<double> logprob, entropy, log_sum_exp(rows);
@@ -65,15 +65,15 @@ TEST(TokenLogprob, MatchesTheFormulaOnEveryTarget) {
       for (const double q : probabilities) entropy[r] -= q * std::log(q);
     }
     Scores first;
-    for (const int64_t target : AllTargets()) {
-      const OnTarget on(target);
+    for (const InstructionSet& set : InstructionSets()) {
+      const OnInstructionSet on(set);
       const Scores s = Score(p, 1), threaded = Score(p, 3);
-      EXPECT_TRUE(Close(s.logprob, logprob, 1e-6, 5)) << TargetName(target) << " vocabulary " << vocab;
-      EXPECT_TRUE(Close(s.log_sum_exp, log_sum_exp, 1e-6, 5)) << TargetName(target);
-      EXPECT_TRUE(Close(s.entropy, entropy, 1e-6, 5)) << TargetName(target);
+      EXPECT_TRUE(Close(s.logprob, logprob, 1e-6, 5)) << set.name << " vocabulary " << vocab;
+      EXPECT_TRUE(Close(s.log_sum_exp, log_sum_exp, 1e-6, 5)) << set.name;
+      EXPECT_TRUE(Close(s.entropy, entropy, 1e-6, 5)) << set.name;
       EXPECT_TRUE(SameBytes(s.logprob, threaded.logprob) && SameBytes(s.entropy, threaded.entropy));
       if (first.logprob.empty()) first = s;
-      if (IsFused(target)) {
+      if (set.fused) {
         EXPECT_TRUE(SameBytes(s.logprob, first.logprob) && SameBytes(s.entropy, first.entropy));
       }
       Vector without_entropy(rows), again(rows);
@@ -101,8 +101,8 @@ TEST(TokenLogprob, RowAloneIsTheRowAmongOthers) {
 TEST(TokenLogprob, SameBitsAsSampling) {
   for (const auto& [rows, width, vocab] : kShapes) {
     Problem p = MakeProblem(rows, width, vocab, 9);
-    for (const int64_t target : AllTargets()) {
-      const OnTarget on(target);
+    for (const InstructionSet& set : InstructionSets()) {
+      const OnInstructionSet on(set);
       ThreadPool pool(2);
       Vector logits(rows * vocab), logprob(rows);
       for (int64_t r = 0; r < rows; ++r) {
@@ -115,7 +115,7 @@ TEST(TokenLogprob, SameBitsAsSampling) {
       std::vector<double> uniform(rows);
       for (int64_t r = 0; r < rows; ++r) uniform[r] = (static_cast<double>(r) + 0.5) / static_cast<double>(rows);
       SampleTokens(pool, logits.data(), rows, vocab, filters.data(), uniform.data(), p.targets.data(), logprob.data());
-      EXPECT_TRUE(SameBytes(Score(p, 1).logprob, logprob)) << TargetName(target);
+      EXPECT_TRUE(SameBytes(Score(p, 1).logprob, logprob)) << set.name;
     }
   }
 }
@@ -132,7 +132,7 @@ Gradients Backward(const Problem& p, const Scores& s, const Vector& dlogprob, in
   return g;
 }
 
-TEST(TokenLogprobBackward, MatchesTheFormulaOnEveryTarget) {
+TEST(TokenLogprobBackward, MatchesTheFormulaOnEveryInstructionSet) {
   for (const auto& [rows, width, vocab] : kShapes) {
     const Problem p = MakeProblem(rows, width, vocab, 13);
     Vector dlogprob = Noise(rows, 14);
@@ -152,18 +152,18 @@ TEST(TokenLogprobBackward, MatchesTheFormulaOnEveryTarget) {
       }
     }
     Gradients first;
-    for (const int64_t target : AllTargets()) {
-      const OnTarget on(target);
+    for (const InstructionSet& set : InstructionSets()) {
+      const OnInstructionSet on(set);
       const Scores s = Score(p, 1);
       const Gradients g = Backward(p, s, dlogprob, 1), threaded = Backward(p, s, dlogprob, 3);
       Vector plain(vocab * width);
       Unpack(g.dhead.data(), vocab, width, plain.data());
-      EXPECT_TRUE(Close(g.dhidden, dhidden, 5e-6, 1)) << TargetName(target) << " vocabulary " << vocab;
-      EXPECT_TRUE(Close(plain, dhead, 5e-6, 1)) << TargetName(target);
+      EXPECT_TRUE(Close(g.dhidden, dhidden, 5e-6, 1)) << set.name << " vocabulary " << vocab;
+      EXPECT_TRUE(Close(plain, dhead, 5e-6, 1)) << set.name;
       for (int64_t r = 1; r < rows; r += 3) EXPECT_EQ(g.dhidden[r * width], 0);
       EXPECT_TRUE(SameBytes(g.dhidden, threaded.dhidden) && SameBytes(g.dhead, threaded.dhead));
       if (first.dhead.empty()) first = g;
-      if (IsFused(target)) {
+      if (set.fused) {
         EXPECT_TRUE(SameBytes(g.dhidden, first.dhidden) && SameBytes(g.dhead, first.dhead));
       }
     }

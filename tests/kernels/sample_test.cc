@@ -124,7 +124,7 @@ TEST(SampleTokens, NotADistribution) {
   }
 }
 
-// Threads, the other rows and the place among them change nothing; fused targets draw the same.
+// Threads, the other rows and the place among them change nothing; fused sets draw the same.
 TEST(SampleTokens, RowsAreIndependent) {
   const int64_t rows = 257, vocab = 1100;
   const Vector logits = Noise(rows * vocab, 5, -4, 4);
@@ -137,8 +137,9 @@ TEST(SampleTokens, RowsAreIndependent) {
   }
   std::vector<int32_t> first;
   Vector first_logprob;
-  for (const int64_t target : FusedTargets()) {
-    const OnTarget on(target);
+  for (const InstructionSet& set : InstructionSets()) {
+    if (!set.fused) continue;
+    const OnInstructionSet on(set);
     for (const int threads : {1, 3}) {
       ThreadPool pool(threads);
       std::vector<int32_t> token(rows);
