@@ -72,7 +72,7 @@ absl::StatusOr<Problem> ReadProblem(const std::string& metadata) {
   for (const auto& entry : *numbers) {
     int64_t number = 0;
     if (!ReadWhole(entry, number) || number < 0) {
-      const std::string found = entry.is_number() ? entry.dump() : absl::StrCat("a ", entry.type_name());
+      const std::string found = entry.is_number() ? entry.dump() : absl::StrCat("a value of type ", entry.type_name());
       return InputError("metadata: \"numbers\" holds ", found, ", not a whole number from 0 up");
     }
     if (number >= kMaxProduct || __builtin_mul_overflow(product, number + 1, &product) || product > kMaxProduct) {
