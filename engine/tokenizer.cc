@@ -103,14 +103,18 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> TrainTokenizer(Spec& spec, const std:
   SentencePieceTraining training;
   training.model_type = spec.Choice("model_type", "char", {"char", "bpe", "unigram"});
   training.vocabulary_size = static_cast<int32_t>(spec.Int("vocabulary_size", 8000, 4, 1'000'000));
-  // Numbers 10 to this are one token each, so that a model need not learn to spell them; 0: none.
+  // Numbers from 0 to this are one token each, so that a model need not learn to spell them; 0: none, 9 or more.
   const auto whole_numbers = static_cast<int>(spec.Int("whole_numbers", 0, 0, 9999));
   HONE_RETURN_IF_ERROR(spec.Finish());
   if (training.model_type == "unigram" && whole_numbers > 0) {
     return InputError(
         "sentencepiece: whole_numbers works with model_type=char or bpe; unigram weighs pieces against each other");
   }
-  for (int number = 10; number <= whole_numbers; ++number) training.symbols.push_back(absl::StrCat(number));
+  if (whole_numbers > 0 && whole_numbers < 9) {
+    return InputError("sentencepiece: option 'whole_numbers' is ", whole_numbers, ", wanted 0 (none) or 9 and more");
+  }
+  for (int number = 0; number <= whole_numbers && whole_numbers > 0; ++number)
+    training.symbols.push_back(absl::StrCat(number));
 
   bool empty = true;
   for (size_t line = 0; line < lines.size(); ++line) {

@@ -36,8 +36,9 @@ class Tokenizer {
 // Reads tokenizer.model of a model folder.
 absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& folder);
 
-// Trains a SentencePiece model from lines of text. Spec: "sentencepiece(model_type=char|bpe|unigram, vocabulary_size=N)"; for char the
-// size is an upper bound. Special tokens: <unk> 0, <s> 1, </s> 2. Deterministic.
+// Trains a SentencePiece model from lines of text. Spec: "sentencepiece(model_type=char|bpe|unigram, vocabulary_size=N, whole_numbers=N)":
+// the size is an upper bound; with whole_numbers=99 each of 0 .. 99 is one token wherever it stands (char and bpe). Special tokens:
+// <unk> 0, <s> 1, </s> 2. Deterministic. A tab is never in the vocabulary: SentencePiece keeps that character for itself.
 absl::StatusOr<std::unique_ptr<Tokenizer>> TrainTokenizer(Spec& spec, const std::vector<std::string>& lines);
 
 }  // namespace hone
