@@ -49,13 +49,19 @@ HWY_INLINE void ForEach(int64_t count, const F& f) {
 template <class F>
 HWY_INLINE void ReduceToLanes(int64_t count, float* HWY_RESTRICT lanes, const F& f) {
   const Floats d;
-  FloatVector vectors[kVectorsPerRow];
-  for (int64_t v = 0; v < kVectorsPerRow; ++v) vectors[v] = hn::Load(d, lanes + v * kLanes);
   int64_t j = 0;
-  for (; j + kVirtualLanes <= count; j += kVirtualLanes) {
-    for (int64_t v = 0; v < kVectorsPerRow; ++v) vectors[v] = f(d, j + v * kLanes, vectors[v]);
+  if constexpr (kVectorsPerRow == 1) {  // g++ 12 cannot compile the loop below with one vector at -O1
+    FloatVector vector = hn::Load(d, lanes);
+    for (; j + kVirtualLanes <= count; j += kVirtualLanes) vector = f(d, j, vector);
+    hn::Store(vector, d, lanes);
+  } else {
+    FloatVector vectors[kVectorsPerRow];
+    for (int64_t v = 0; v < kVectorsPerRow; ++v) vectors[v] = hn::Load(d, lanes + v * kLanes);
+    for (; j + kVirtualLanes <= count; j += kVirtualLanes) {
+      for (int64_t v = 0; v < kVectorsPerRow; ++v) vectors[v] = f(d, j + v * kLanes, vectors[v]);
+    }
+    for (int64_t v = 0; v < kVectorsPerRow; ++v) hn::Store(vectors[v], d, lanes + v * kLanes);
   }
-  for (int64_t v = 0; v < kVectorsPerRow; ++v) hn::Store(vectors[v], d, lanes + v * kLanes);
   ForEach(count - j,
           [&](auto tag, int64_t i) HWY_ATTR { hn::StoreU(f(tag, j + i, hn::LoadU(tag, lanes + i)), tag, lanes + i); });
 }
