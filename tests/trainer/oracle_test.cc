@@ -1,0 +1,205 @@
+// Cases worked out elsewhere, in float64 (shared/oracles/README.md), against the components that train. Every *.json of the folder
+// named by HONE_ORACLES, else of ../shared/oracles beside the checkout, is read; cases of components that Hone does not have are
+// counted and named.
+#include <ATen/ops/dot.h>
+#include <ATen/ops/empty.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <functional>
+#include <iostream>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "engine/base/file.h"
+#include "engine/base/tensor.h"
+#include "nlohmann/json.hpp"
+#include "recipes/build.h"
+#include "rollout/evaluation.h"
+#include "trainer/advantage.h"
+#include "trainer/loss.h"
+
+namespace hone {
+namespace {
+
+using Json = nlohmann::json;
+
+struct Tolerance {
+  double rtol = 0, atol = 0;
+
+  void Check(double got, double want, const std::string& what) const {
+    EXPECT_LE(std::abs(got - want), atol + rtol * std::abs(want)) << what << ": got " << got << ", want " << want;
+  }
+};
+
+std::set<std::string> Names(const std::string& slot) {
+  std::set<std::string> names;
+  const std::vector<ComponentInfo> components = ListComponents(slot).value();
+  for (const ComponentInfo& component : components) names.insert(component.name);
+  return names;
+}
+
+// A case either runs, and returns "", or returns the name of what Hone does not have.
+std::string RunAdvantage(const Json& oracle, const Tolerance& tolerance) {
+  const std::string estimator = oracle.at("estimator");
+  static const std::set<std::string> known = Names("advantage");
+  if (!known.contains(estimator)) return absl::StrCat("advantage ", estimator);
+
+  std::string spec = estimator;
+  if (estimator == "grpo") spec = absl::StrCat("grpo(epsilon=", oracle.at("epsilon").dump(), ")");
+  const auto advantage = BuildAdvantage(spec);
+  EXPECT_TRUE(advantage.ok()) << advantage.status();
+  if (!advantage.ok()) return "";
+  std::vector<RewardedSample> samples;
+  for (size_t i = 0; i < oracle.at("rewards").size(); ++i) {
+    const Json& reward = oracle.at("rewards")[i];
+    samples.push_back({std::nullopt, oracle.at("group")[i], oracle.at("lengths")[i]});
+    if (!reward.is_null()) samples.back().reward = reward.get<double>();
+  }
+  const std::vector<double> got = (*advantage)->Compute(samples);
+  const std::vector<double> want = oracle.at("expect").at("per_sequence");
+  EXPECT_EQ(got.size(), want.size());
+  for (size_t i = 0; i < std::min(got.size(), want.size()); ++i) {
+    tolerance.Check(got[i], want[i], absl::StrCat("advantage ", i));
+  }
+  return "";
+}
+
+// Masked-in tokens, sequence after sequence, as the learner lays them out.
+struct Tokens {
+  std::vector<float> logprobs, old, advantages;
+  std::vector<double> want_gradient;
+  std::vector<int32_t> lengths;
+};
+
+Tokens MaskedIn(const Json& oracle) {
+  Tokens tokens;
+  for (size_t s = 0; s < oracle.at("logp").size(); ++s) {
+    int32_t length = 0;
+    for (size_t t = 0; t < oracle.at("logp")[s].size(); ++t) {
+      const double want = oracle.at("expect").at("grad")[s][t];
+      if (oracle.at("mask")[s][t] == 0) {
+        EXPECT_EQ(want, 0) << "a masked-out token has a gradient";
+        continue;
+      }
+      tokens.logprobs.push_back(oracle.at("logp")[s][t]);
+      tokens.old.push_back(oracle.at("old_logp")[s][t]);
+      tokens.advantages.push_back(oracle.at("advantages")[s]);
+      tokens.want_gradient.push_back(want);
+      ++length;
+    }
+    tokens.lengths.push_back(length);
+  }
+  return tokens;
+}
+
+Tensor ToTensor(const std::vector<float>& values) {
+  Tensor tensor = at::empty({static_cast<int64_t>(values.size())}, at::kFloat);
+  std::copy(values.begin(), values.end(), tensor.mutable_data_ptr<float>());
+  return tensor;
+}
+
+std::string LossSpec(const Json& oracle) {
+  std::vector<std::string> options = {absl::StrCat("aggregation=", oracle.at("aggregation").get<std::string>())};
+  if (oracle.at("aggregation") == "seq_mean_token_sum_norm") {
+    options.push_back(absl::StrCat("norm_length=", oracle.at("norm_length").dump()));
+  }
+  for (const auto& [name, value] : oracle.at("params").items())
+    options.push_back(absl::StrCat(name, "=", value.dump()));
+  return absl::StrCat(oracle.at("loss").get<std::string>(), "(", absl::StrJoin(options, ", "), ")");
+}
+
+std::string RunPolicyLoss(const Json& oracle, const Tolerance& tolerance) {
+  static const std::set<std::string> known = Names("loss");
+  const std::string name = oracle.at("loss");
+  if (!known.contains(name)) return absl::StrCat("policy_loss ", name);
+  if (oracle.at("kl") != "none") return "policy_loss with a KL term";
+
+  const auto loss = BuildLoss(LossSpec(oracle));
+  EXPECT_TRUE(loss.ok()) << loss.status();
+  if (!loss.ok()) return "";
+  const Tokens tokens = MaskedIn(oracle);
+  const Tensor logprobs = ToTensor(tokens.logprobs).requires_grad_(true);
+  const Tensor old = ToTensor(tokens.old), advantages = ToTensor(tokens.advantages);
+  Tensor values, clipped;
+  (*loss)->Compute({logprobs, old, advantages}, {values, clipped});
+  const Tensor weights = ToTensor(TokenWeights((*loss)->aggregation(), tokens.lengths, (*loss)->norm_length()));
+  const Tensor total = at::dot(values, weights);
+  total.backward();
+
+  tolerance.Check(total.item<double>(), oracle.at("expect").at("loss"), "loss");
+  const float* gradient = logprobs.grad().const_data_ptr<float>();
+  for (size_t i = 0; i < tokens.want_gradient.size(); ++i) {
+    tolerance.Check(gradient[i], tokens.want_gradient[i], absl::StrCat("gradient ", i));
+  }
+  EXPECT_EQ(clipped.defined(), name == "ppo_clip");
+  if (clipped.defined()) {
+    const double share = clipped.sum().item<double>() / static_cast<double>(tokens.logprobs.size());
+    tolerance.Check(share, oracle.at("expect").at("clip_fraction"), "clip_fraction");
+  }
+  return "";
+}
+
+std::string RunPassAtK(const Json& oracle, const Tolerance& tolerance) {
+  tolerance.Check(PassAtK(oracle.at("n"), oracle.at("correct"), oracle.at("k")), oracle.at("expect").at("value"),
+                  "pass@k");
+  return "";
+}
+
+using Runner = std::function<std::string(const Json&, const Tolerance&)>;
+
+const std::map<std::string, Runner>& Runners() {
+  static const std::map<std::string, Runner> runners = {
+      {"advantage", RunAdvantage}, {"policy_loss", RunPolicyLoss}, {"pass_at_k", RunPassAtK}};
+  return runners;
+}
+
+std::string OracleFolder() {
+  if (const char* folder = std::getenv("HONE_ORACLES")) return folder;
+  const char* source = std::getenv("HONE_SOURCE");
+  return absl::StrCat(source != nullptr ? source : ".", "/../shared/oracles");
+}
+
+TEST(Oracle, TheFormulasGiveTheSameNumbers) {
+  const std::string folder = OracleFolder();
+  if (!std::filesystem::is_directory(folder)) GTEST_SKIP() << "no folder " << folder << "; HONE_ORACLES names another";
+
+  std::map<std::string, int> ran, not_built;
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path().extension() == ".json") files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  for (const auto& file : files) {
+    const auto text = ReadFile(file.string());
+    ASSERT_TRUE(text.ok()) << text.status();
+    const Json oracles = Json::parse(*text, nullptr, /*allow_exceptions=*/false);
+    ASSERT_TRUE(oracles.is_object() && oracles.contains("cases")) << file << " holds no cases";
+    const Tolerance tolerance{oracles.at("rtol"), oracles.at("atol")};
+    for (const Json& oracle : oracles.at("cases")) {
+      const std::string kind = oracle.at("kind");
+      SCOPED_TRACE(absl::StrCat(file.filename().string(), ", case ", oracle.at("name").dump()));
+      const auto runner = Runners().find(kind);
+      const std::string missing = runner == Runners().end() ? kind : runner->second(oracle, tolerance);
+      ++(missing.empty() ? ran[kind] : not_built[missing]);
+    }
+  }
+
+  int total = 0;
+  for (const auto& [kind, count] : ran) total += count;
+  std::cout << "oracles: ran " << total << " cases (" << absl::StrJoin(ran, ", ", absl::PairFormatter(" "))
+            << "); not built: " << absl::StrJoin(not_built, ", ", absl::PairFormatter(" ")) << "\n";
+  EXPECT_GT(total, 0) << "no case of " << folder << " ran";
+}
+
+}  // namespace
+}  // namespace hone
