@@ -1,0 +1,191 @@
+// The learner against arithmetic that nobody here wrote twice: finite differences of the loss through the whole model, and a batch
+// whose split, order and packing must not matter.
+#include "trainer/learner.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "engine/base/random.h"
+#include "engine/base/tensor.h"
+#include "recipes/build.h"
+
+namespace hone {
+namespace {
+
+ModelConfig SmallConfig(bool tied) {
+  ModelConfig config;
+  config.vocab_size = 23;
+  config.hidden_size = 24;
+  config.intermediate_size = 40;
+  config.layers = 2;
+  config.heads = 4;
+  config.kv_heads = 2;
+  config.head_dim = 6;
+  config.max_position_embeddings = 64;
+  config.initializer_std = 0.3;
+  config.tie_word_embeddings = tied;
+  return config;
+}
+
+struct Data {
+  std::vector<std::vector<TokenId>> prompts, answers;
+  std::vector<std::vector<float>> old;
+  std::vector<float> advantages;
+
+  // Three prompts with three answers each; answers of 1 .. 9 tokens, prompts around a page of 16.
+  static Data Make() {
+    Data data;
+    RandomSequence random(5, RandomStream::kTask, 1);
+    const auto tokens = [&](uint32_t length) {
+      std::vector<TokenId> list;
+      for (uint32_t i = 0; i < length; ++i) list.push_back(static_cast<TokenId>(random.Below(23)));
+      return list;
+    };
+    for (const uint32_t length : {3u, 16u, 21u}) {
+      data.prompts.push_back(tokens(length));
+      for (int j = 0; j < 3; ++j) {
+        data.answers.push_back(tokens(1 + random.Below(9)));
+        data.old.push_back({});
+        for (size_t i = 0; i < data.answers.back().size(); ++i) data.old.back().push_back(static_cast<float>(-1 - 3 * random.Uniform()));
+        data.advantages.push_back(static_cast<float>(random.Normal()));
+      }
+    }
+    return data;
+  }
+
+  std::vector<TrainGroup> Groups() const {
+    std::vector<TrainGroup> groups;
+    for (size_t i = 0; i < prompts.size(); ++i) {
+      groups.push_back({&prompts[i], {}});
+      for (size_t j = 3 * i; j < 3 * i + 3; ++j) groups.back().samples.push_back({&answers[j], &old[j], advantages[j], -1});
+    }
+    return groups;
+  }
+};
+
+Stage MakeStage(const std::string& loss, double learning_rate) {
+  Stage stage;
+  stage.loss = *BuildLoss(loss);
+  stage.schedule.peak = learning_rate;
+  stage.max_grad_norm = 0;
+  return stage;
+}
+
+// The gradient that one update leaves in the parameters, unpacked.
+std::vector<std::vector<float>> GradientOf(Model& model, const std::vector<TrainGroup>& groups, const Stage& stage) {
+  Learner learner(&model, stage);
+  learner.Update(groups, 0);
+  std::vector<std::vector<float>> gradients;
+  for (const Parameter& parameter : model.parameters()) gradients.push_back(PlainWeights(parameter, parameter.value.grad()));
+  return gradients;
+}
+
+class GradientTest : public testing::TestWithParam<std::tuple<const char*, bool>> {};
+
+TEST_P(GradientTest, MatchesFiniteDifferencesThroughTheWholeModel) {
+  const auto [loss, tied] = GetParam();
+  ThreadPool pool(2);
+  const auto model = NewLlama(SmallConfig(tied), &pool);
+  InitializeWeights(*model, 3);
+  const Data data = Data::Make();
+  const std::vector<TrainGroup> groups = data.Groups();
+  const Stage stage = MakeStage(loss, 0);  // learning rate 0: Update measures and changes nothing
+  const auto gradients = GradientOf(*model, groups, stage);
+  RandomSequence random(9, RandomStream::kOrder, 0);
+  Learner learner(model.get(), stage);
+  for (size_t p = 0; p < model->parameters().size(); ++p) {
+    Parameter& parameter = model->parameters()[p];
+    // Along a random direction of this parameter: (L(w + h u) - L(w - h u)) / 2h = gradient . u
+    std::vector<float> weights = PlainWeights(parameter, parameter.value), direction(weights.size());
+    double expected = 0;
+    for (size_t i = 0; i < direction.size(); ++i) {
+      direction[i] = random.Below(2) == 0 ? -1 : 1;
+      expected += double{gradients[p][i]} * direction[i];
+    }
+    const double h = 2e-3 / std::sqrt(static_cast<double>(direction.size()));
+    double sides[2];
+    for (const int side : {0, 1}) {
+      std::vector<float> moved = weights;
+      for (size_t i = 0; i < moved.size(); ++i) moved[i] += static_cast<float>((side == 0 ? -h : h) * direction[i]);
+      Tensor value = parameter.value.detach();
+      AssignPlainWeights(parameter, moved.data(), value);
+      sides[side] = learner.Update(groups, 0).loss;
+      AssignPlainWeights(parameter, weights.data(), value);
+    }
+    const double measured = (sides[1] - sides[0]) / (2 * h);
+    // Losses are float32 numbers around 1: their difference over 2h is good to about 1e-7 / h.
+    EXPECT_NEAR(measured, expected, 0.02 * std::abs(expected) + 4e-7 / h) << parameter.name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Losses, GradientTest,
+                         testing::Combine(testing::Values("sft", "reinforce", "ppo_clip(clip_low=0.9, clip_high=1000)"), testing::Bool()));
+
+TEST(Learner, GradientDoesNotDependOnSplitOrderOrPacking) {
+  ThreadPool pool(2);
+  const auto model = NewLlama(SmallConfig(true), &pool);
+  InitializeWeights(*model, 3);
+  const Data data = Data::Make();
+  std::vector<TrainGroup> groups = data.Groups(), reversed(groups.rbegin(), groups.rend()), singles;
+  for (const TrainGroup& group : groups) {
+    for (const TrainSample& sample : group.samples) singles.push_back({group.prompt, {sample}});
+  }
+  for (const char* aggregation : {"token_mean", "seq_mean_token_mean", "seq_mean_token_sum", "seq_mean_token_sum_norm"}) {
+    Stage stage = MakeStage(absl::StrCat("ppo_clip(aggregation=", aggregation, ")"), 0), split = MakeStage(absl::StrCat("ppo_clip(aggregation=", aggregation, ")"), 0);
+    split.microbatch_tokens = 20;
+    const auto expected = GradientOf(*model, groups, stage);
+    for (const auto& [name, gradients] : {std::pair{"split", GradientOf(*model, groups, split)}, {"reversed", GradientOf(*model, reversed, stage)},
+                                          {"prompts not shared", GradientOf(*model, singles, stage)}}) {
+      double difference = 0, norm = 0;
+      for (size_t p = 0; p < expected.size(); ++p) {
+        for (size_t i = 0; i < expected[p].size(); ++i) {
+          difference += std::pow(double{gradients[p][i]} - expected[p][i], 2);
+          norm += std::pow(double{expected[p][i]}, 2);
+        }
+      }
+      EXPECT_GT(norm, 0);
+      EXPECT_LT(std::sqrt(difference / norm), 1e-6) << aggregation << ", " << name;
+    }
+  }
+}
+
+TEST(Learner, OneAdamWStepIsTheFormula) {
+  ThreadPool pool(1);
+  const auto model = NewLlama(SmallConfig(true), &pool);
+  InitializeWeights(*model, 3);
+  const Data data = Data::Make();
+  Stage stage = MakeStage("sft", 0.01);
+  stage.adamw = {0.9, 0.95, 1e-8, 0.1};
+  stage.max_grad_norm = 0.5;
+  std::vector<std::vector<float>> before;
+  for (const Parameter& parameter : model->parameters()) before.push_back(PlainWeights(parameter, parameter.value));
+  const auto gradients = GradientOf(*model, data.Groups(), MakeStage("sft", 0));
+  const UpdateStats stats = Learner(model.get(), stage).Update(data.Groups(), 0);
+  ASSERT_GT(stats.grad_norm, 0.5);
+  // First step: m / (1 - beta1) = g and v / (1 - beta2) = g^2, so w <- w (1 - lr * decay) - lr g / (|g| + epsilon), g after clipping.
+  for (size_t p = 0; p < before.size(); ++p) {
+    const std::vector<float> after = PlainWeights(model->parameters()[p], model->parameters()[p].value);
+    for (size_t i = 0; i < after.size(); ++i) {
+      const double g = gradients[p][i] * 0.5 / stats.grad_norm;
+      const double expected = before[p][i] * (1 - 0.01 * 0.1) - 0.01 * g / (std::abs(g) + 1e-8);
+      ASSERT_NEAR(after[i], expected, 2e-5) << model->parameters()[p].name << " " << i;
+    }
+  }
+}
+
+TEST(Learner, MismatchIsMeasuredOnlyOnPolicy) {
+  ThreadPool pool(1);
+  const auto model = NewLlama(SmallConfig(true), &pool);
+  InitializeWeights(*model, 3);
+  const Data data = Data::Make();
+  const Stage stage = MakeStage("ppo_clip", 0);
+  EXPECT_FALSE(Learner(model.get(), stage).Update(data.Groups(), 0).mismatch.has_value());
+  // Version -1 is the samples' own: the invented old log-probabilities are far from the model's.
+  const auto mismatch = Learner(model.get(), stage).Update(data.Groups(), -1).mismatch;
+  ASSERT_TRUE(mismatch.has_value());
+  EXPECT_GT(*mismatch, 0.1);
+}
+
+}  // namespace
+}  // namespace hone
