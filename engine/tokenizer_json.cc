@@ -2,12 +2,11 @@
 
 #include <algorithm>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <tuple>
 #include <utility>
 #include <vector>
-
-#include "nlohmann/json.hpp"
 
 namespace hone {
 namespace {

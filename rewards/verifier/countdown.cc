@@ -10,6 +10,7 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <numeric>
 #include <string>
 #include <utility>
@@ -21,7 +22,6 @@
 #include "absl/strings/string_view.h"
 #include "engine/base/check.h"
 #include "engine/base/text.h"
-#include "nlohmann/json.hpp"
 #include "rewards/verifier.h"
 
 namespace hone {

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -22,7 +23,6 @@
 #include "absl/strings/str_join.h"
 #include "engine/base/check.h"
 #include "engine/base/random.h"
-#include "nlohmann/json.hpp"
 #include "rollout/task.h"
 
 namespace hone {

@@ -13,6 +13,7 @@
 #include <iostream>
 #include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <string>
 #include <utility>
@@ -22,7 +23,6 @@
 #include "absl/strings/str_join.h"
 #include "engine/base/file.h"
 #include "engine/base/tensor.h"
-#include "nlohmann/json.hpp"
 #include "recipes/build.h"
 #include "rollout/evaluation.h"
 #include "trainer/advantage.h"
