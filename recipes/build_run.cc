@@ -50,11 +50,11 @@ absl::Status CheckModel(const RecipeLocations& locations, proto::Model& model) {
 
 // An SFT loss reads neither rewards nor the sampling policy, an RL loss has both.
 absl::Status CheckLossFitsKind(const proto::Stage& stage) {
-  const bool is_sft_loss = stage.loss() == "sft" || stage.loss().rfind("sft(", 0) == 0;
-  if (stage.kind() == proto::Stage::SFT && !is_sft_loss) {
-    return InputError("loss '", stage.loss(), "' learns from rewards, an SFT stage has none; use sft");
+  const std::string name = stage.loss().substr(0, stage.loss().find('('));
+  if (stage.kind() == proto::Stage::SFT && name != "sft") {
+    return InputError("loss '", name, "' learns from rewards, an SFT stage has none; use sft");
   }
-  if (stage.kind() == proto::Stage::RL && is_sft_loss) {
+  if (stage.kind() == proto::Stage::RL && name == "sft") {
     return InputError(
         "loss 'sft' ignores rewards, an RL stage would learn nothing from them; use ppo_clip or reinforce");
   }
@@ -86,6 +86,7 @@ absl::StatusOr<Stage> BuildStage(const RecipeLocations& locations, const std::st
   stage.max_new_tokens = recipe.max_new_tokens();
   stage.temperature = static_cast<float>(recipe.temperature());
   stage.minibatches = recipe.minibatches();
+  stage.samples_every = recipe.samples_every();
   HONE_BUILD_AT(stage.advantage, path + ".advantage", BuildAdvantage(recipe.advantage(), recipe.mutable_advantage()));
   return stage;
 }

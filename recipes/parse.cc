@@ -94,7 +94,7 @@ std::optional<std::string> Between(const std::string& text, absl::string_view be
   return text.substr(start, end - start);
 }
 
-// Fields of one name have one type in all messages of the schema (recipe_test checks it).
+// Fields of one name have one type in all messages of the schema; build_test checks it.
 const FieldDescriptor* FieldNamed(const std::string& name) {
   const auto* file = proto::Recipe::descriptor()->file();
   for (int i = 0; i < file->message_type_count(); ++i) {
@@ -158,7 +158,6 @@ std::string Reworded(const std::string& text, const Places& places, size_t& offs
   if (text == "Unexpected end of string." || absl::StartsWith(text, "String literals cannot")) {
     return "the quote is not closed on its line";
   }
-  if (absl::StrContains(text, "control characters")) return "a control character; a recipe is a text file";
   return Visible(absl::StripSuffix(text, "."), 200);
 }
 
@@ -209,9 +208,11 @@ absl::Status ParseRecipeText(absl::string_view text, proto::Recipe& recipe, Reci
     return InputError(file, ": is empty; a recipe has a model, a task and at least one stage");
   }
   const Places places(text);
-  if (const auto bad = FindInvalidUtf8(text); bad.has_value()) {
-    const std::string byte = Visible(text.substr(*bad, 1), 8);
-    return InputError(file, ":", places.Text(*bad), ": ", byte, " is not UTF-8; a recipe is a text file");
+  const auto is_control = [](unsigned char c) { return (c < 0x20 && !absl::ascii_isspace(c)) || c == 0x7F; };
+  const size_t control = std::find_if(text.begin(), text.end(), is_control) - text.begin();
+  if (const size_t bad = std::min(control, FindInvalidUtf8(text).value_or(text.size())); bad < text.size()) {
+    const std::string byte = Visible(text.substr(bad, 1), 8);
+    return InputError(file, ":", places.Text(bad), ": ", byte, " is no UTF-8 text; a recipe is a text file");
   }
   FirstError error;
   TextFormat::ParseInfoTree tree;

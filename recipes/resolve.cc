@@ -65,7 +65,8 @@ constexpr Rule kRlRules[] = {
     {"max_new_tokens", Need::kRequired, 1, 1 << 22},
     // Colder than this a float's softmax has one winner: nothing is explored, and no group has variance.
     {"temperature", Need::kOptional, 0.01, 100},
-    {"minibatches", Need::kOptional, 1, kMaxSamplesPerStep}};
+    {"minibatches", Need::kOptional, 1, kMaxSamplesPerStep},
+    {"samples_every", Need::kOptional, 0, kMaxInt}};
 
 constexpr Rule kEvaluationRules[] = {{"prompts", Need::kOptional, 0, kMaxSamplesPerStep},
                                      {"samples", Need::kOptional, 1, 1 << 14},
@@ -245,10 +246,10 @@ class Resolver {
   }
 
   absl::Status ResolveSft(const std::string& path, proto::Stage& stage) const {
-    HONE_RETURN_IF_ERROR(
-        Refuse(stage, path,
-               {"prompts_per_step", "samples_per_prompt", "max_new_tokens", "temperature", "advantage", "minibatches"},
-               "is for stages of kind RL; this one is SFT"));
+    HONE_RETURN_IF_ERROR(Refuse(stage, path,
+                                {"prompts_per_step", "samples_per_prompt", "max_new_tokens", "temperature", "advantage",
+                                 "minibatches", "samples_every"},
+                                "is for stages of kind RL; this one is SFT"));
     HONE_RETURN_IF_ERROR(CheckRules(stage, path, kSftRules));
     if (!stage.has_loss()) stage.set_loss("sft");
     return absl::OkStatus();
@@ -263,6 +264,7 @@ class Resolver {
     stage.set_temperature(stage.temperature());
     stage.set_advantage(stage.advantage());
     stage.set_minibatches(stage.minibatches());
+    stage.set_samples_every(stage.samples_every());
 
     const int prompts = stage.prompts_per_step(), samples = stage.samples_per_prompt();
     if (samples < 2) {
