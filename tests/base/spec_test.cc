@@ -94,6 +94,8 @@ TEST(SpecTest, OptionErrorsNameFoundWantedAndNearest) {
       {"c(rate=nan)", "c: option 'rate' is 'nan', wanted a number in 0 .. 1"},
       {"c(rate=1.0001)", "c: option 'rate' is '1.0001', wanted a number in 0 .. 1"},
       {"c(rate='')", "c: option 'rate' is '', wanted a number in 0 .. 1"},
+      {"c(count=1, rate=0)", "OK"},
+      {"c(count=64, rate=1)", "OK"},
       {"c(count=0)", "c: option 'count' is '0', wanted a whole number in 1 .. 64"},
       {"c(count=65)", "c: option 'count' is '65', wanted a whole number in 1 .. 64"},
       {"c(count=1.5)", "c: option 'count' is '1.5', wanted a whole number in 1 .. 64"},
@@ -118,6 +120,9 @@ TEST(SpecTest, OpenRangesAreSaidAsSuch) {
   EXPECT_EQ(error_of([](Spec& s) { s.Double("x", 0, -kInfinity, 0.5); }),
             "c: option 'x' is 'y', wanted a number of at most 0.5");
   EXPECT_EQ(error_of([](Spec&) {}), "c: unknown option 'x'; it has no options");
+  absl::StatusOr<Spec> infinite = Spec::Parse("c(x=inf)");
+  infinite->Double("x", 0, -kInfinity, kInfinity);
+  EXPECT_EQ(infinite->Finish().message(), "c: option 'x' is 'inf', wanted a number");
 }
 
 TEST(SpecTest, ADefaultOutOfRangeIsNoAccident) {
@@ -146,6 +151,7 @@ TEST(SpecTest, SyntaxErrorsNameTheCharacter) {
       {"c(a=d(b=1)", "'c(a=d(b=1)': character 2: '(' is never closed"},
       {"c(a=\"x)", "'c(a=\"x)': character 5: the quote is never closed"},
       {"c(a=\"\\", "'c(a=\"\\': character 5: the quote is never closed"},
+      {"c(a='ä' b=1)", "'c(a='ä' b=1)': character 9: wanted ',' or ')', found 'b'"},
       {"c d", "'c d': character 3: unexpected 'd' after the end"},
       {"c(a=1\n,,)", "'c(a=1\\n,,)': character 8: wanted an option's name, found ','"},
       {"c(a=\xff)", "'c(a=\\xff)': character 5: not UTF-8"},

@@ -81,6 +81,7 @@ TEST(ArgumentsTest, EveryMistakeHasItsLine) {
       {{"--n"}, "option '--n' needs a value: --n N"},
       {{"--n", "--chat"}, "option '--n' needs a value before '--chat'; write --n=... for a value that begins with --"},
       {{"--n", "0"}, "option '--n' is '0', wanted a whole number in 1 .. 1000"},
+      {{"--n", "1001"}, "option '--n' is '1001', wanted a whole number in 1 .. 1000"},
       {{"--n", "-5"}, "option '--n' is '-5', wanted a whole number in 1 .. 1000"},
       {{"--n", "3x"}, "option '--n' is '3x', wanted a whole number in 1 .. 1000"},
       {{"--n="}, "option '--n' is '', wanted a whole number in 1 .. 1000"},
