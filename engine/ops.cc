@@ -1,5 +1,6 @@
 #include "engine/ops.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/index_select.h>
@@ -268,6 +269,8 @@ struct TokenLogprobFunction : Function<TokenLogprobFunction> {
 };
 
 }  // namespace
+
+void UseOneTensorThread() { at::set_num_threads(1); }
 
 Tensor Embedding(ThreadPool& pool, const Tensor& packed, int64_t width, const std::vector<TokenId>& tokens) {
   return EmbeddingFunction::apply(packed, FromVector(tokens), width, &pool);

@@ -15,6 +15,9 @@
 
 namespace hone::ops {
 
+// Threads work inside our kernels. What is left to ATen is small, and its serial sums have one order. Once per process.
+void UseOneTensorThread();
+
 // table packed [vocab, width], tokens [rows] -> [rows, width].
 Tensor Embedding(ThreadPool& pool, const Tensor& packed, int64_t width, const std::vector<TokenId>& tokens);
 

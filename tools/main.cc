@@ -1,5 +1,4 @@
 // hone: trains language models by reinforcement learning. This file finds the sub-command.
-#include <ATen/Parallel.h>
 #include <malloc.h>
 
 #include <cstdio>
@@ -8,6 +7,7 @@
 #include <vector>
 
 #include "engine/base/spec.h"
+#include "engine/ops.h"
 #include "tools/arguments.h"
 #include "tools/commands.h"
 
@@ -50,7 +50,7 @@ void KeepFreedMemory() {
 
 int main(int argc, char** argv) {
   KeepFreedMemory();
-  at::set_num_threads(1);  // threads work inside our kernels; what is left to ATen is small, and serial sums have one order
+  hone::ops::UseOneTensorThread();
   if (argc < 2) {
     Usage(stderr);
     return 2;

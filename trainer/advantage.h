@@ -44,5 +44,6 @@ std::vector<double> ForEachGroup(std::span<const RewardedSample> samples,
 absl::StatusOr<std::unique_ptr<Advantage>> NewGrpo(Spec& spec);
 absl::StatusOr<std::unique_ptr<Advantage>> NewDrGrpo(Spec& spec);
 absl::StatusOr<std::unique_ptr<Advantage>> NewRloo(Spec& spec);
+absl::StatusOr<std::unique_ptr<Advantage>> NewMaxRl(Spec& spec);
 
 }  // namespace hone

@@ -198,7 +198,7 @@ TEST(RecipeErrorsTest, Ranges) {
 TEST(RecipeErrorsTest, Components) {
   CheckEdits({
       {"grpo(std_normalize=false)", "gpro",
-       "r.textproto:25:3: no advantage 'gpro'; have: dr_grpo, grpo, rloo; did you mean 'grpo'?"},
+       "r.textproto:25:3: no advantage 'gpro'; have: dr_grpo, grpo, max_rl, rloo; did you mean 'grpo'?"},
       {"grpo(std_normalize=false)", "grpo(std_normalise=false)",
        "r.textproto:25:3: grpo: unknown option 'std_normalise'; known: std_normalize, epsilon; did you mean "
        "'std_normalize'?"},
@@ -261,7 +261,7 @@ TEST(RecipeErrorsTest, Overrides) {
       {"stage[1].learning_rate=fast", "--set stage[1].learning_rate: 'learning_rate' wants a number, not 'fast'"},
       // Semantic mistakes carry the path as it was typed.
       {"stage[1].advantage=gpro",
-       "--set stage[1].advantage: no advantage 'gpro'; have: dr_grpo, grpo, rloo; did you mean 'grpo'?"},
+       "--set stage[1].advantage: no advantage 'gpro'; have: dr_grpo, grpo, max_rl, rloo; did you mean 'grpo'?"},
       {"stage[rl].steps=0", "--set stage[rl].steps: 'steps' is 0, wanted a whole number in 1 .. 1000000000"},
       {"stage[0].temperature=1", "--set stage[0].temperature: 'temperature' is for stages of kind RL; this one is SFT"},
       {"model.heads=7", "--set model.heads: 'heads' is 7, which does not divide 'hidden_size' 96; 6 or 8 would do"},

@@ -44,7 +44,7 @@ TEST(Advantage, RlooLeavesOneOut) {
 }
 
 TEST(Advantage, GroupsDoNotMix) {
-  for (const char* spec : {"grpo", "dr_grpo", "rloo"}) {
+  for (const char* spec : {"grpo", "dr_grpo", "rloo", "max_rl"}) {
     const std::vector<double> alone = Compute(spec, {{1, 0, 0}});
     const std::vector<double> beside = Compute(spec, {{7, 9}, {1, 0, 0}, {-5, 5}});
     EXPECT_EQ(std::vector<double>(beside.begin() + 2, beside.begin() + 5), alone) << spec;
@@ -52,7 +52,7 @@ TEST(Advantage, GroupsDoNotMix) {
 }
 
 TEST(Advantage, WithoutVerdictThereIsNeitherAdvantageNorInfluence) {
-  for (const char* spec : {"grpo", "dr_grpo", "rloo"}) {
+  for (const char* spec : {"grpo", "dr_grpo", "rloo", "max_rl"}) {
     const std::vector<double> two = Compute(spec, {{1, 0}});
     EXPECT_THAT(Compute(spec, {{1, kNoVerdict, 0}}), ElementsAre(two[0], 0, two[1])) << spec;
     EXPECT_THAT(Compute(spec, {{kNoVerdict, kNoVerdict}, {1, kNoVerdict}, {1}}), ElementsAre(0, 0, 0, 0, 0)) << spec;
@@ -62,7 +62,7 @@ TEST(Advantage, WithoutVerdictThereIsNeitherAdvantageNorInfluence) {
 
 TEST(Advantage, EqualRewardsGiveExactlyZero) {
   // 0.1 seven times: the mean rounds to another number, and dividing the difference by a tiny deviation would make it large.
-  for (const char* spec : {"grpo", "grpo(epsilon=0)", "dr_grpo", "rloo"}) {
+  for (const char* spec : {"grpo", "grpo(epsilon=0)", "dr_grpo", "rloo", "max_rl"}) {
     EXPECT_THAT(Compute(spec, {{0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1}}), ElementsAre(0, 0, 0, 0, 0, 0, 0)) << spec;
   }
 }
