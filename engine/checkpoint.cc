@@ -18,7 +18,8 @@ class ConfigReader {
     constexpr int64_t kMax = 1 << 30;
     const Json* value = Find(key);
     if (value == nullptr && fallback) return *fallback;
-    const bool fits = value != nullptr && value->is_number_integer() && value->get<int64_t>() >= 0 && value->get<int64_t>() <= kMax;
+    const bool fits =
+        value != nullptr && value->is_number_integer() && value->get<int64_t>() >= 0 && value->get<int64_t>() <= kMax;
     if (!fits) Fail(key, "a whole number from 0 to 1073741824");
     return fits ? value->get<int32_t>() : 0;
   }
@@ -76,7 +77,8 @@ class ConfigReader {
   void Fail(const char* key, const std::string& wanted) {
     if (!status_.ok()) return;
     const Json* value = Find(key);
-    status_ = InputError(path_, ": '", key, "' is ", value == nullptr ? "missing" : value->dump().substr(0, 80), ", wanted ", wanted);
+    status_ = InputError(path_, ": '", key, "' is ", value == nullptr ? "missing" : value->dump().substr(0, 80),
+                         ", wanted ", wanted);
   }
 
   std::string path_;
@@ -94,7 +96,8 @@ absl::Status CheckSizes(const std::string& path, const ModelConfig& config) {
     if (value < 1) return InputError(path, ": '", name, "' is ", value, ", wanted at least 1");
   }
   if (config.heads % config.kv_heads != 0) {
-    return InputError(path, ": num_key_value_heads ", config.kv_heads, " does not divide num_attention_heads ", config.heads);
+    return InputError(path, ": num_key_value_heads ", config.kv_heads, " does not divide num_attention_heads ",
+                      config.heads);
   }
   if (config.head_dim % 2 != 0 || config.head_dim > 256) {
     return InputError(path, ": head_dim is ", config.head_dim, ", wanted an even number up to 256");
@@ -131,7 +134,8 @@ absl::StatusOr<ModelConfig> ReadModelConfig(const std::string& folder) {
   const std::string path = folder + "/config.json";
   HONE_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
   Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded() || !json.is_object()) return InputError(path, ": not a JSON object; copy the model folder again");
+  if (json.is_discarded() || !json.is_object())
+    return InputError(path, ": not a JSON object; copy the model folder again");
   ConfigReader reader(path, std::move(json));
   ModelConfig config;
   config.family = reader.Text("model_type", "");
@@ -173,10 +177,12 @@ absl::StatusOr<std::unique_ptr<Model>> LoadModel(const std::string& folder, Thre
 absl::Status SaveModel(const Model& model, const Tokenizer& tokenizer, const std::string& folder, StorageType type) {
   std::vector<TensorToWrite> tensors;
   for (const Parameter& parameter : model.parameters()) {
-    tensors.push_back({parameter.name, parameter.shape, [&parameter] { return PlainWeights(parameter, parameter.value); }});
+    tensors.push_back(
+        {parameter.name, parameter.shape, [&parameter] { return PlainWeights(parameter, parameter.value); }});
   }
   const ModelConfig& config = model.config();
-  const Json generation = {{"bos_token_id", config.begin_token}, {"eos_token_id", config.end_token}, {"do_sample", true}};
+  const Json generation = {
+      {"bos_token_id", config.begin_token}, {"eos_token_id", config.end_token}, {"do_sample", true}};
   HONE_RETURN_IF_ERROR(WriteFile(folder + "/config.json", ToJson(config, type).dump(2) + "\n"));
   HONE_RETURN_IF_ERROR(WriteFile(folder + "/generation_config.json", generation.dump(2) + "\n"));
   HONE_RETURN_IF_ERROR(WriteSafetensors(folder + "/model.safetensors", tensors, type));

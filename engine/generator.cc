@@ -47,8 +47,8 @@ struct ActiveSample {
 // One call of Run. Pages promised to admitted work are never given to others, so whatever was begun can end.
 class Session {
  public:
-  Session(const Model& model, const Tokenizer* tokenizer, const GeneratorLimits& limits, const GenerationOptions& options,
-          int64_t page_count, const SampleReceiver& receive)
+  Session(const Model& model, const Tokenizer* tokenizer, const GeneratorLimits& limits,
+          const GenerationOptions& options, int64_t page_count, const SampleReceiver& receive)
       : model_(model),
         config_(model.config()),
         tokenizer_(tokenizer),
@@ -121,10 +121,12 @@ class Session {
     if (rows.tokens.empty()) return;  // only samples that wait for pages
     const Tensor hidden = model_.Forward(rows, cache_);
     if (wanted.empty()) return;
-    const Tensor logits = ops::Logits(model_.pool(), ops::SelectRows(hidden, wanted), model_.head(), config_.vocab_size);
+    const Tensor logits =
+        ops::Logits(model_.pool(), ops::SelectRows(hidden, wanted), model_.head(), config_.vocab_size);
     const auto running = static_cast<int64_t>(samples_.size());
     for (size_t i = 0; i < finished.size(); ++i) {
-      finished[i]->logits = at::slice(logits, 0, running + static_cast<int64_t>(i), running + static_cast<int64_t>(i) + 1);
+      finished[i]->logits =
+          at::slice(logits, 0, running + static_cast<int64_t>(i), running + static_cast<int64_t>(i) + 1);
     }
     if (running > 0) Extend(samples_, logits);
   }
@@ -168,8 +170,12 @@ class Session {
 
   // A sample that shares the prompt's full pages and owns a copy of the partly filled one.
   ActiveSample Fork(ActivePrompt& prompt) {
-    ActiveSample sample{prompt.request, {options_.seed, options_.step, prompt.prompt->key, static_cast<uint32_t>(prompt.started)},
-                        prompt.length(), {}, OwnPages(prompt.length()), {}};
+    ActiveSample sample{prompt.request,
+                        {options_.seed, options_.step, prompt.prompt->key, static_cast<uint32_t>(prompt.started)},
+                        prompt.length(),
+                        {},
+                        OwnPages(prompt.length()),
+                        {}};
     if (prompt.started > 0) promised_ += sample.promised_pages;  // the first sample's were promised with the prompt
     sample.sample.index = prompt.started++;
     sample.sample.policy_version = options_.policy_version;
@@ -203,8 +209,8 @@ class Session {
     }
     std::vector<TokenId> tokens(count);
     std::vector<float> logprobs(count);
-    kernels::SampleTokens(model_.pool(), logits.const_data_ptr<float>(), count, config_.vocab_size, filters.data(), uniform.data(),
-                          tokens.data(), logprobs.data());
+    kernels::SampleTokens(model_.pool(), logits.const_data_ptr<float>(), count, config_.vocab_size, filters.data(),
+                          uniform.data(), tokens.data(), logprobs.data());
     int64_t row = 0;
     for (auto sample = samples.begin(); sample != samples.end(); ++row) {
       sample->sample.tokens.push_back(tokens[row]);
@@ -254,7 +260,6 @@ class Session {
   std::list<ActiveSample> samples_;
 };
 
-
 absl::Status CheckPrompt(const Prompt& prompt, const ModelConfig& config, const GenerationOptions& options) {
   const auto length = static_cast<int64_t>(prompt.tokens.size());
   if (length == 0) return InputError("prompt ", prompt.key, " has no tokens; give it at least one");
@@ -280,7 +285,8 @@ absl::Status Generator::Run(std::span<const GenerationRequest> requests, const G
                             const SampleReceiver& receive, const std::function<bool()>& cancelled) {
   HONE_CHECK(options.stop.empty() || tokenizer_ != nullptr);
   const ModelConfig& config = model_->config();
-  if (options.max_new_tokens < 1) return InputError("max_new_tokens is ", options.max_new_tokens, ", wanted at least 1");
+  if (options.max_new_tokens < 1)
+    return InputError("max_new_tokens is ", options.max_new_tokens, ", wanted at least 1");
   int64_t largest = 0, total = 0;
   for (const GenerationRequest& request : requests) {
     HONE_RETURN_IF_ERROR(CheckPrompt(*request.prompt, config, options));
@@ -291,8 +297,9 @@ absl::Status Generator::Run(std::span<const GenerationRequest> requests, const G
   }
   const int64_t budget = limits_.kv_bytes / config.kv_page_bytes();
   if (largest > budget) {
-    return InputError("one sequence needs ", largest * config.kv_page_bytes(), " bytes for keys and values, the budget is ",
-                      limits_.kv_bytes, "; raise it or lower max_new_tokens");
+    return InputError("one sequence needs ", largest * config.kv_page_bytes(),
+                      " bytes for keys and values, the budget is ", limits_.kv_bytes,
+                      "; raise it or lower max_new_tokens");
   }
   const at::NoGradGuard no_gradient;
   Session session(*model_, tokenizer_, limits_, options, std::min(budget, total), receive);

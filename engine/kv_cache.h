@@ -11,8 +11,8 @@
 namespace hone {
 
 enum class LayerStorage {
-  kEachLayer,    // generation: every layer keeps its keys and values
-  kOneForAll,    // training and scoring: a layer's pages are dead once the layer is done, so all layers use the same
+  kEachLayer,  // generation: every layer keeps its keys and values
+  kOneForAll,  // training and scoring: a layer's pages are dead once the layer is done, so all layers use the same
 };
 
 // Owns the memory; knows nothing of who uses which page.

@@ -47,7 +47,8 @@ Tensor LinearForward(ThreadPool& pool, const Tensor& x, const Tensor& packed, in
   const int64_t rows = x.size(0), k = x.size(1);
   HONE_CHECK(packed.numel() == kernels::PackedSize(n, k));
   Tensor y = at::empty({rows, n}, x.options());
-  kernels::Gemm(pool, {ConstData(x), k, 1}, rows, k, ConstData(packed), n, {Data(y), n, kPanel}, kernels::Accumulate::kNo);
+  kernels::Gemm(pool, {ConstData(x), k, 1}, rows, k, ConstData(packed), n, {Data(y), n, kPanel},
+                kernels::Accumulate::kNo);
   return y;
 }
 
@@ -202,10 +203,12 @@ struct EmbeddingFunction : Function<EmbeddingFunction> {
 Tensor AttentionValue(ThreadPool& pool, const Tensor& q, const Tensor& k, const Tensor& v, const AttentionRows& rows,
                       int64_t heads, const kernels::KvPages& pages, float* log_sum_exp) {
   HONE_CHECK(static_cast<int64_t>(rows.rows.size()) == q.size(0));
-  kernels::WriteKv(pool, ConstData(k), ConstData(v), rows.writes.data(), static_cast<int64_t>(rows.writes.size()), pages);
+  kernels::WriteKv(pool, ConstData(k), ConstData(v), rows.writes.data(), static_cast<int64_t>(rows.writes.size()),
+                   pages);
   Tensor out = at::empty_like(q);
   const float scale = 1.0f / std::sqrt(static_cast<float>(pages.head_dim));
-  kernels::AttentionForward(pool, ConstData(q), rows.rows.data(), q.size(0), heads, scale, pages, Data(out), log_sum_exp);
+  kernels::AttentionForward(pool, ConstData(q), rows.rows.data(), q.size(0), heads, scale, pages, Data(out),
+                            log_sum_exp);
   return out;
 }
 
@@ -238,8 +241,8 @@ struct AttentionFunction : Function<AttentionFunction> {
 
 // ---- TokenLogprob
 
-Tensor LogprobForward(ThreadPool& pool, const Tensor& hidden, const Tensor& packed, int64_t vocab, const Tensor& targets,
-                      float* entropy, float* log_sum_exp) {
+Tensor LogprobForward(ThreadPool& pool, const Tensor& hidden, const Tensor& packed, int64_t vocab,
+                      const Tensor& targets, float* entropy, float* log_sum_exp) {
   Tensor logprob = at::empty({hidden.size(0)}, hidden.options());
   kernels::TokenLogprob(pool, ConstData(hidden), ConstData(packed), Indices(targets), hidden.size(0), hidden.size(1),
                         vocab, Data(logprob), entropy, log_sum_exp);

@@ -23,9 +23,12 @@ size_t BytesOf(StorageType type) { return type == StorageType::kFloat32 ? 4 : 2;
 
 const char* NameOf(StorageType type) {
   switch (type) {
-    case StorageType::kFloat32: return "F32";
-    case StorageType::kBfloat16: return "BF16";
-    case StorageType::kFloat16: return "F16";
+    case StorageType::kFloat32:
+      return "F32";
+    case StorageType::kBfloat16:
+      return "BF16";
+    case StorageType::kFloat16:
+      return "F16";
   }
   return "";
 }
@@ -174,7 +177,8 @@ absl::Status SafetensorsFile::ParseHeader(const std::string& header, uint64_t da
     if (!type) return wrong("dtype ", value["dtype"].get<std::string>(), " is not supported; have: F32, BF16, F16");
     Entry entry{*type, {}, 0, 0};
     for (const Json& extent : value["shape"]) {
-      if (!extent.is_number_unsigned() || extent.get<uint64_t>() > INT64_MAX) return wrong("a size in its shape is wrong");
+      if (!extent.is_number_unsigned() || extent.get<uint64_t>() > INT64_MAX)
+        return wrong("a size in its shape is wrong");
       entry.shape.push_back(extent.get<int64_t>());
     }
     for (const Json& offset : value["data_offsets"]) {
@@ -197,7 +201,8 @@ absl::Status SafetensorsFile::ParseHeader(const std::string& header, uint64_t da
   }
   std::sort(ranges.begin(), ranges.end());
   for (size_t i = 1; i < ranges.size(); ++i) {
-    if (ranges[i].first < ranges[i - 1].second) return InputError(path_, ": two tensors overlap at byte ", ranges[i].first);
+    if (ranges[i].first < ranges[i - 1].second)
+      return InputError(path_, ": two tensors overlap at byte ", ranges[i].first);
   }
   return absl::OkStatus();
 }
@@ -208,12 +213,14 @@ std::vector<std::string> SafetensorsFile::names() const {
   return names;
 }
 
-absl::StatusOr<std::vector<float>> SafetensorsFile::Read(const std::string& name, const std::vector<int64_t>& shape) const {
+absl::StatusOr<std::vector<float>> SafetensorsFile::Read(const std::string& name,
+                                                         const std::vector<int64_t>& shape) const {
   const auto found = entries_.find(name);
   if (found == entries_.end()) return InputError(path_, ": tensor '", name, "' is missing, the model wants it");
   const Entry& entry = found->second;
   if (entry.shape != shape) {
-    return InputError(path_, ": tensor '", name, "' is ", ShapeText(entry.shape), ", the model wants ", ShapeText(shape));
+    return InputError(path_, ": tensor '", name, "' is ", ShapeText(entry.shape), ", the model wants ",
+                      ShapeText(shape));
   }
   std::string bytes(entry.end - entry.begin, '\0');
   std::ifstream stream(path_, std::ios::binary);
@@ -223,7 +230,8 @@ absl::StatusOr<std::vector<float>> SafetensorsFile::Read(const std::string& name
   std::vector<float> values = Decode(bytes, entry.type);
   for (size_t i = 0; i < values.size(); ++i) {
     if (!std::isfinite(values[i])) {
-      return InputError(path_, ": tensor '", name, "' holds ", values[i], " at element ", i, "; the checkpoint is damaged");
+      return InputError(path_, ": tensor '", name, "' holds ", values[i], " at element ", i,
+                        "; the checkpoint is damaged");
     }
   }
   return values;

@@ -28,7 +28,8 @@ absl::Status DecodeSample(const Tokenizer& tokenizer, const std::vector<std::str
 }
 
 absl::StatusOr<Rollout> Collector::Collect(std::vector<Prompt> prompts, int32_t samples_per_prompt,
-                                           const GenerationOptions& options, const std::function<bool()>& cancelled) const {
+                                           const GenerationOptions& options,
+                                           const std::function<bool()>& cancelled) const {
   const Clock::time_point start = Clock::now();
   Rollout rollout;
   rollout.groups.resize(prompts.size());

@@ -31,7 +31,8 @@ class Collector {
       : tokenizer_(tokenizer), verifier_(verifier), generator_(generator) {}
 
   // `samples_per_prompt` samples for each prompt. Prompts without tokens are encoded here.
-  absl::StatusOr<Rollout> Collect(std::vector<Prompt> prompts, int32_t samples_per_prompt, const GenerationOptions& options,
+  absl::StatusOr<Rollout> Collect(std::vector<Prompt> prompts, int32_t samples_per_prompt,
+                                  const GenerationOptions& options,
                                   const std::function<bool()>& cancelled = nullptr) const;
 
  private:

@@ -29,7 +29,8 @@ bool MajorityCorrect(const Group& group) {
 double PassAtK(int64_t n, int64_t c, int64_t k) {
   HONE_CHECK(1 <= k && k <= n && 0 <= c && c <= n);
   double all_wrong = 1;  // product over i < k of (n - c - i) / (n - i)
-  for (int64_t i = 0; i < k; ++i) all_wrong *= static_cast<double>(std::max<int64_t>(n - c - i, 0)) / static_cast<double>(n - i);
+  for (int64_t i = 0; i < k; ++i)
+    all_wrong *= static_cast<double>(std::max<int64_t>(n - c - i, 0)) / static_cast<double>(n - i);
   return 1 - all_wrong;
 }
 

@@ -86,7 +86,7 @@ void Arguments::Int(std::string name, std::string help, int64_t* target, int64_t
   Option& option = Declare(Type::kInt, std::move(name), "N", std::move(help), target);
   option.int_low = low;
   option.int_high = high;
-  option.default_text = absl::StrCat(*target);
+  if (*target >= low) option.default_text = absl::StrCat(*target);  // one outside the range stands for "not given"
 }
 
 void Arguments::Double(std::string name, std::string help, double* target, double low, double high) {

@@ -44,7 +44,8 @@ absl::Status RunEval(const EvalOptions& options) {
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Task> task, BuildTask(options.task));
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Verifier> verifier,
                         BuildVerifier(options.verifier.empty() ? task->DefaultVerifier() : options.verifier));
-  ThreadPool pool(options.threads > 0 ? static_cast<int>(options.threads) : std::max(1, static_cast<int>(std::thread::hardware_concurrency())));
+  ThreadPool pool(options.threads > 0 ? static_cast<int>(options.threads)
+                                      : std::max(1, static_cast<int>(std::thread::hardware_concurrency())));
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer, LoadTokenizer(options.model));
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, LoadModel(options.model, &pool));
   const auto size = task->Size(Split::kHeldOut);
@@ -64,13 +65,15 @@ absl::Status RunEval(const EvalOptions& options) {
   GenerationOptions generation;
   // An answer as long as the model can read, up to the default of `generate`.
   const int64_t room = model->config().max_position_embeddings - longest;
-  generation.max_new_tokens = static_cast<int32_t>(options.max_new_tokens > 0 ? options.max_new_tokens : std::clamp<int64_t>(room, 1, 256));
+  generation.max_new_tokens =
+      static_cast<int32_t>(options.max_new_tokens > 0 ? options.max_new_tokens : std::clamp<int64_t>(room, 1, 256));
   generation.temperature = static_cast<float>(options.temperature);
   generation.seed = static_cast<uint64_t>(options.seed);
   Generator generator(model.get(), tokenizer.get(), GeneratorLimits{});
   const Collector collector(tokenizer.get(), verifier.get(), &generator);
   CatchInterrupts();
-  HONE_ASSIGN_OR_RETURN(const Rollout rollout, collector.Collect(std::move(prompts), static_cast<int32_t>(options.n), generation, Interrupted));
+  HONE_ASSIGN_OR_RETURN(const Rollout rollout, collector.Collect(std::move(prompts), static_cast<int32_t>(options.n),
+                                                                 generation, Interrupted));
   if (writer != nullptr) HONE_RETURN_IF_ERROR(WriteSamples(rollout.groups, *writer));
   Metrics metrics;
   Evaluate(rollout.groups, options.ks).AddTo(metrics, "");
@@ -90,7 +93,8 @@ int EvalCommand(int argc, char** argv) {
   arguments.IntList("k", "the k of pass@k, each at most n", &options.ks, 1, 1 << 16);
   arguments.Double("temperature", "0 takes the likeliest token", &options.temperature, 0, 100);
   arguments.Int("limit", "prompts", &options.limit, 1, 1 << 24);
-  arguments.Int("max_new_tokens", "longest answer; 0: what the model's positions allow, at most 256", &options.max_new_tokens, 0, 1 << 20);
+  arguments.Int("max_new_tokens", "longest answer; if not given, what the model's positions allow, at most 256",
+                &options.max_new_tokens, 1, 1 << 20);
   arguments.Int("seed", "of the random numbers", &options.seed, 0);
   arguments.Text("output", "FILE", "every sample with its score", &options.output);
   arguments.Int("threads", "0 takes the machine's cores", &options.threads, 0, 1024);

@@ -25,7 +25,8 @@ int64_t ParameterCount(const ModelConfig& c) {
 // Floats that autograd keeps for one row: per layer the inputs of its two norms, seven products, attention and SwiGLU.
 int64_t SavedFloatsPerRow(const ModelConfig& c) {
   const int64_t query = int64_t{c.heads} * c.head_dim, kv = int64_t{c.kv_heads} * c.head_dim;
-  return c.layers * (4 * int64_t{c.hidden_size} + 2 * query + 2 * kv + 3 * int64_t{c.intermediate_size}) + 2 * int64_t{c.hidden_size};
+  return c.layers * (4 * int64_t{c.hidden_size} + 2 * query + 2 * kv + 3 * int64_t{c.intermediate_size}) +
+         2 * int64_t{c.hidden_size};
 }
 
 struct Lengths {
@@ -53,14 +54,19 @@ absl::StatusOr<Lengths> MeanLengths(const Task& task, const Tokenizer& tokenizer
 void ExplainStage(const Stage& stage, const Lengths& lengths, std::string& text) {
   if (stage.kind == StageKind::kSft) {
     const auto batch = static_cast<double>(stage.batch_size);
-    absl::StrAppendFormat(&text, "# stage %s: %d steps, each %d demonstrations, about %.0f tokens through the model, %.0f of them trained\n",
-                          stage.name, stage.steps, stage.batch_size, batch * (lengths.prompt + lengths.answer - 1), batch * lengths.answer);
+    absl::StrAppendFormat(
+        &text,
+        "# stage %s: %d steps, each %d demonstrations, about %.0f tokens through the model, %.0f of them trained\n",
+        stage.name, stage.steps, stage.batch_size, batch * (lengths.prompt + lengths.answer - 1),
+        batch * lengths.answer);
     return;
   }
   const int64_t samples = stage.prompts_per_step * stage.samples_per_prompt;
-  absl::StrAppendFormat(&text, "# stage %s: %d steps, each %d prompts x %d samples = %d samples, at most %d sampled tokens, %d optimizer step%s\n",
-                        stage.name, stage.steps, stage.prompts_per_step, stage.samples_per_prompt, samples, samples * stage.max_new_tokens,
-                        stage.minibatches, stage.minibatches == 1 ? "" : "s");
+  absl::StrAppendFormat(&text,
+                        "# stage %s: %d steps, each %d prompts x %d samples = %d samples, at most %d sampled tokens, "
+                        "%d optimizer step%s\n",
+                        stage.name, stage.steps, stage.prompts_per_step, stage.samples_per_prompt, samples,
+                        samples * stage.max_new_tokens, stage.minibatches, stage.minibatches == 1 ? "" : "s");
 }
 
 }  // namespace
@@ -78,8 +84,10 @@ absl::StatusOr<std::string> Explain(const RunOptions& options) {
   HONE_ASSIGN_OR_RETURN(const Lengths lengths, MeanLengths(*options.task, *tokenizer));
   const int64_t parameters = ParameterCount(config);
   std::string text = options.recipe_text;
-  absl::StrAppendFormat(&text, "\n# model: %d parameters, vocabulary of %d tokens; %d threads\n", parameters, config.vocab_size, options.threads);
-  absl::StrAppendFormat(&text, "# task: prompts of %.1f tokens, demonstrations of %.1f tokens on average\n", lengths.prompt, lengths.answer);
+  absl::StrAppendFormat(&text, "\n# model: %d parameters, vocabulary of %d tokens; %d threads\n", parameters,
+                        config.vocab_size, options.threads);
+  absl::StrAppendFormat(&text, "# task: prompts of %.1f tokens, demonstrations of %.1f tokens on average\n",
+                        lengths.prompt, lengths.answer);
   int64_t rows = 0, samples = 0, new_tokens = 0;
   for (const Stage& stage : options.stages) {
     ExplainStage(stage, lengths, text);
@@ -89,9 +97,13 @@ absl::StatusOr<std::string> Explain(const RunOptions& options) {
   }
   const double state = 4.0 * 4 * static_cast<double>(parameters);
   const double activations = 4.0 * static_cast<double>(rows) * static_cast<double>(SavedFloatsPerRow(config));
-  const double cache = std::min(static_cast<double>(int64_t{1} << 30),
-                                static_cast<double>(samples * PagesFor(new_tokens + static_cast<int64_t>(lengths.prompt)) * config.kv_page_bytes()));
-  absl::StrAppendFormat(&text, "# memory, at most: weights, gradients and AdamW %.0f MB, activations %.0f MB, keys and values %.0f MB; the libraries take about 200 MB more\n",
+  const double cache =
+      std::min(static_cast<double>(int64_t{1} << 30),
+               static_cast<double>(samples * PagesFor(new_tokens + static_cast<int64_t>(lengths.prompt)) *
+                                   config.kv_page_bytes()));
+  absl::StrAppendFormat(&text,
+                        "# memory, at most: weights, gradients and AdamW %.0f MB, activations %.0f MB, keys and values "
+                        "%.0f MB; the libraries take about 200 MB more\n",
                         state / kMegabyte, activations / kMegabyte, cache / kMegabyte);
   return text;
 }

@@ -26,7 +26,8 @@ absl::Status RunExport(const std::string& run, int64_t step, const std::string& 
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, LoadModel(folder, &pool));
   auto writer = FolderWriter::Begin(output);
   if (!writer.ok()) return InputError(writer.status().message(), "; choose another --output");
-  HONE_RETURN_IF_ERROR(SaveModel(*model, *tokenizer, writer->path(), dtype == "float32" ? StorageType::kFloat32 : StorageType::kBfloat16));
+  HONE_RETURN_IF_ERROR(SaveModel(*model, *tokenizer, writer->path(),
+                                 dtype == "float32" ? StorageType::kFloat32 : StorageType::kBfloat16));
   return writer->Commit();
 }
 

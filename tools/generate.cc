@@ -1,5 +1,5 @@
 // hone generate.
-#include <cstdio>
+#include <algorithm>
 #include <thread>
 
 #include "absl/strings/str_format.h"
@@ -17,7 +17,7 @@ namespace {
 struct GenerateOptions {
   std::string model, prompt, prompts, output, drafter;
   std::vector<std::string> stop;
-  int64_t n = 1, max_new_tokens = 256, top_k = 0, seed = 0, threads = 0;
+  int64_t n = 1, max_new_tokens = 0, top_k = 0, seed = 0, threads = 0;
   double temperature = 1, top_p = 1;
   bool chat = false, logprobs = false;
 };
@@ -38,7 +38,12 @@ class OrderedSamples {
  public:
   OrderedSamples(const GenerateOptions& options, const Tokenizer& tokenizer, const std::vector<Json>& ids,
                  const std::vector<Prompt>& prompts, LineWriter& writer)
-      : options_(options), tokenizer_(tokenizer), ids_(ids), prompts_(prompts), writer_(writer), waiting_(prompts.size() * options.n) {}
+      : options_(options),
+        tokenizer_(tokenizer),
+        ids_(ids),
+        prompts_(prompts),
+        writer_(writer),
+        waiting_(prompts.size() * options.n) {}
 
   void Receive(size_t request, Sample sample) {
     tokens_ += static_cast<int64_t>(sample.tokens.size());
@@ -46,7 +51,8 @@ class OrderedSamples {
     if (absl::Status status = DecodeSample(tokenizer_, options_.stop, sample); !status.ok()) status_ = status;
     waiting_[place] = SampleLine(ids_[request], prompts_[request], sample, options_.logprobs);
     while (next_ < waiting_.size() && !waiting_[next_].empty()) Write(next_++);
-    progress_.Show(absl::StrFormat("%d of %d samples, %d tokens", ++done_, waiting_.size(), tokens_), ProgressLine::Urgency::kWhenDue);
+    progress_.Show(absl::StrFormat("%d of %d samples, %d tokens", ++done_, waiting_.size(), tokens_),
+                   ProgressLine::Urgency::kWhenDue);
   }
 
   // What an interrupt left waiting for earlier samples is written too.
@@ -93,10 +99,20 @@ absl::Status ReadPrompts(const GenerateOptions& options, const Tokenizer& tokeni
   return absl::OkStatus();
 }
 
+int32_t DefaultNewTokens(const std::vector<Prompt>& prompts, const ModelConfig& config) {
+  size_t longest = 0;
+  for (const Prompt& prompt : prompts) longest = std::max(longest, prompt.tokens.size());
+  return static_cast<int32_t>(
+      std::clamp<int64_t>(config.max_position_embeddings - static_cast<int64_t>(longest), 1, 256));
+}
+
 absl::Status RunGenerate(const GenerateOptions& options) {
-  if (options.chat) return InputError("--chat needs a chat template, which this build does not read; give the whole prompt");
-  if (!options.drafter.empty()) return InputError("no drafter '", options.drafter, "'; this build decodes without drafts, leave --drafter out");
-  ThreadPool pool(options.threads > 0 ? static_cast<int>(options.threads) : std::max(1, static_cast<int>(std::thread::hardware_concurrency())));
+  if (options.chat)
+    return InputError("--chat needs a chat template, which this build does not read; give the whole prompt");
+  if (!options.drafter.empty())
+    return InputError("no drafter '", options.drafter, "'; this build decodes without drafts, leave --drafter out");
+  ThreadPool pool(options.threads > 0 ? static_cast<int>(options.threads)
+                                      : std::max(1, static_cast<int>(std::thread::hardware_concurrency())));
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer, LoadTokenizer(options.model));
   std::vector<Json> ids;
   std::vector<Prompt> prompts;
@@ -104,7 +120,8 @@ absl::Status RunGenerate(const GenerateOptions& options) {
   HONE_ASSIGN_OR_RETURN(LineWriter writer, LineWriter::Open(options.output));
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, LoadModel(options.model, &pool));
   GenerationOptions generation;
-  generation.max_new_tokens = static_cast<int32_t>(options.max_new_tokens);
+  generation.max_new_tokens = options.max_new_tokens > 0 ? static_cast<int32_t>(options.max_new_tokens)
+                                                         : DefaultNewTokens(prompts, model->config());
   generation.temperature = static_cast<float>(options.temperature);
   generation.top_p = static_cast<float>(options.top_p);
   generation.top_k = static_cast<int32_t>(options.top_k);
@@ -116,10 +133,12 @@ absl::Status RunGenerate(const GenerateOptions& options) {
   OrderedSamples samples(options, *tokenizer, ids, prompts, writer);
   Generator generator(model.get(), tokenizer.get(), GeneratorLimits{});
   const absl::Status generated = generator.Run(
-      requests, generation, [&](size_t request, Sample sample) { samples.Receive(request, std::move(sample)); }, Interrupted);
+      requests, generation, [&](size_t request, Sample sample) { samples.Receive(request, std::move(sample)); },
+      Interrupted);
   if (!generated.ok() && !absl::IsCancelled(generated)) return generated;
   HONE_RETURN_IF_ERROR(samples.Finish());
-  return absl::IsCancelled(generated) ? absl::CancelledError("interrupted; the finished samples were written") : absl::OkStatus();
+  return absl::IsCancelled(generated) ? absl::CancelledError("interrupted; the finished samples were written")
+                                      : absl::OkStatus();
 }
 
 }  // namespace
@@ -132,7 +151,8 @@ int GenerateCommand(int argc, char** argv) {
   arguments.Text("prompts", "FILE", "prompts, one JSON object a line with 'prompt' or 'tokens'", &options.prompts);
   arguments.Flag("chat", "puts prompts through the model's chat template", &options.chat);
   arguments.Int("n", "samples for each prompt", &options.n, 1, 1 << 20);
-  arguments.Int("max_new_tokens", "longest answer", &options.max_new_tokens, 1, 1 << 20);
+  arguments.Int("max_new_tokens", "longest answer; if not given, what the model's positions allow, at most 256",
+                &options.max_new_tokens, 1, 1 << 20);
   arguments.Double("temperature", "0 takes the likeliest token", &options.temperature, 0, 100);
   arguments.Double("top_p", "keeps the likeliest tokens up to this probability", &options.top_p, 1e-6, 1);
   arguments.Int("top_k", "keeps the k likeliest tokens; 0 keeps all", &options.top_k, 0, 1 << 30);

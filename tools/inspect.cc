@@ -24,11 +24,13 @@ struct StageSummary {
   std::map<std::string, Trend> trends;
 };
 
-constexpr const char* kShown[] = {"policy/loss", "reward/mean", "sample/length_mean", "group/zero_variance", "policy/entropy",
-                                  "mismatch/logprob_abs_max", "eval/pass@1"};
+constexpr const char* kShown[] = {"policy/loss",         "reward/mean",    "sample/length_mean",
+                                  "group/zero_variance", "policy/entropy", "mismatch/logprob_abs_max",
+                                  "eval/pass@1"};
 
 absl::Status RunInspect(const std::string& run) {
-  if (const auto recipe = ReadFile(RunFolder::RecipePath(run)); !recipe.ok()) return InputError(run, ": holds no run (recipe.textproto is missing)");
+  if (const auto recipe = ReadFile(RunFolder::RecipePath(run)); !recipe.ok())
+    return InputError(run, ": holds no run (recipe.textproto is missing)");
   std::vector<std::pair<std::string, StageSummary>> stages;
   if (const auto lines = ReadLines(run + "/metrics.jsonl"); lines.ok()) {
     for (const InputLine& line : *lines) {
@@ -61,7 +63,8 @@ absl::Status RunInspect(const std::string& run) {
   }
   HONE_ASSIGN_OR_RETURN(const RunState state, ReadRunState(CheckpointFolder(run, checkpoints.back())));
   std::printf("\ncheckpoints: steps %s\n", absl::StrJoin(checkpoints, ", ").c_str());
-  std::printf("newest:      %s (policy version %d, %s)\n", CheckpointFolder(run, checkpoints.back()).c_str(), static_cast<int>(state.policy_version),
+  std::printf("newest:      %s (policy version %d, %s)\n", CheckpointFolder(run, checkpoints.back()).c_str(),
+              static_cast<int>(state.policy_version),
               state.finished ? "finished" : "not finished: 'hone resume' goes on");
   return absl::OkStatus();
 }

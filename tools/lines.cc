@@ -13,11 +13,13 @@ namespace hone {
 std::string Dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 absl::StatusOr<std::vector<TokenId>> InputLine::Tokens(const char* key, int32_t vocabulary_size) const {
-  if (!json.contains(key) || !json[key].is_array()) return InputError(where, ": '", key, "' is missing or not a list of token ids");
+  if (!json.contains(key) || !json[key].is_array())
+    return InputError(where, ": '", key, "' is missing or not a list of token ids");
   std::vector<TokenId> tokens;
   for (const Json& token : json[key]) {
     if (!token.is_number_integer() || token.get<int64_t>() < 0 || token.get<int64_t>() >= vocabulary_size) {
-      return InputError(where, ": '", key, "' holds ", Dump(token).substr(0, 40), ", wanted ids from 0 to ", vocabulary_size - 1);
+      return InputError(where, ": '", key, "' holds ", Dump(token).substr(0, 40), ", wanted ids from 0 to ",
+                        vocabulary_size - 1);
     }
     tokens.push_back(token.get<TokenId>());
   }
@@ -38,8 +40,10 @@ absl::StatusOr<std::vector<InputLine>> ReadLines(const std::string& path) {
     const absl::string_view text(content.data() + begin, end - begin);
     begin = end + 1;
     if (text.find_first_not_of(" \t\r") == absl::string_view::npos) continue;
-    InputLine line{absl::StrCat(path, ":", number), Json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false)};
-    if (!line.json.is_object()) return InputError(line.where, ": not a JSON object in UTF-8; one object a line is wanted");
+    InputLine line{absl::StrCat(path, ":", number),
+                   Json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false)};
+    if (!line.json.is_object())
+      return InputError(line.where, ": not a JSON object in UTF-8; one object a line is wanted");
     lines.push_back(std::move(line));
   }
   if (lines.empty()) return InputError(path, ": no lines; one JSON object a line is wanted");
@@ -48,8 +52,10 @@ absl::StatusOr<std::vector<InputLine>> ReadLines(const std::string& path) {
 
 absl::StatusOr<Prompt> ToPrompt(const InputLine& line, uint64_t key, const Tokenizer& tokenizer) {
   const int kinds = line.json.contains("prompt") + line.json.contains("messages") + line.json.contains("tokens");
-  if (kinds != 1) return InputError(line.where, ": holds ", kinds, " of 'prompt', 'messages' and 'tokens', wanted exactly one");
-  if (line.json.contains("messages")) return InputError(line.where, ": 'messages' needs a chat template, this model has none; give 'prompt'");
+  if (kinds != 1)
+    return InputError(line.where, ": holds ", kinds, " of 'prompt', 'messages' and 'tokens', wanted exactly one");
+  if (line.json.contains("messages"))
+    return InputError(line.where, ": 'messages' needs a chat template, this model has none; give 'prompt'");
   Prompt prompt;
   prompt.key = key;
   if (line.json.contains("answer")) {
@@ -82,7 +88,8 @@ absl::StatusOr<LineWriter> LineWriter::Open(const std::string& path) {
   if (!path.empty()) {
     if (std::filesystem::is_directory(path, error)) return InputError(path, ": is a folder, --output wants a file");
     const std::string parent = std::filesystem::path(path).parent_path().string();
-    if (access(parent.empty() ? "." : parent.c_str(), W_OK) != 0) return InputError(path, ": cannot write here: ", SystemError());
+    if (access(parent.empty() ? "." : parent.c_str(), W_OK) != 0)
+      return InputError(path, ": cannot write here: ", SystemError());
   }
   return LineWriter(path);
 }
@@ -92,8 +99,8 @@ absl::Status LineWriter::Write(const std::string& line) {
     pending_ += line + "\n";
     return absl::OkStatus();
   }
-  const bool written = std::fwrite(line.data(), 1, line.size(), stdout) == line.size() && std::fputc('\n', stdout) != EOF &&
-                       std::fflush(stdout) == 0;
+  const bool written = std::fwrite(line.data(), 1, line.size(), stdout) == line.size() &&
+                       std::fputc('\n', stdout) != EOF && std::fflush(stdout) == 0;
   return written ? absl::OkStatus() : WorkError("standard output: cannot write: ", SystemError());
 }
 

@@ -10,7 +10,8 @@ namespace hone {
 int ListCommand(int argc, char** argv) {
   std::string slot;
   Arguments arguments("list", "Lists the components of a slot, or of all, with their options, defaults and papers.");
-  arguments.OptionalPositional("SLOT", "task, verifier, model, tokenizer, advantage, loss, optimizer or schedule", &slot);
+  arguments.OptionalPositional("SLOT", "task, verifier, model, tokenizer, advantage, loss, optimizer or schedule",
+                               &slot);
   if (const auto exit_status = arguments.Parse(argc, argv)) return *exit_status;
   const auto components = ListComponents(slot);
   if (!components.ok()) return Report(components.status());

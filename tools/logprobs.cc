@@ -25,7 +25,8 @@ absl::Status RunLogprobs(const std::string& folder, const std::string& input, co
     HONE_ASSIGN_OR_RETURN(std::vector<TokenId> answer, line.Tokens("tokens", config.vocab_size));
     if (prompt.empty()) return InputError(line.where, ": 'prompt_tokens' is empty; a prompt has at least one token");
     if (static_cast<int64_t>(prompt.size() + answer.size()) > config.max_position_embeddings) {
-      return InputError(line.where, ": ", prompt.size() + answer.size(), " tokens exceed the model's ", config.max_position_embeddings, " positions");
+      return InputError(line.where, ": ", prompt.size() + answer.size(), " tokens exceed the model's ",
+                        config.max_position_embeddings, " positions");
     }
     prompts.push_back(std::move(prompt));
     answers.push_back(std::move(answer));

@@ -43,9 +43,11 @@ absl::Status RunScore(const std::string& spec, const std::string& input, const s
   }
   HONE_RETURN_IF_ERROR(writer.Close());
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  std::fprintf(stderr, "%d lines, %d scored, mean score %.4f, %.0f verdicts/s\n", static_cast<int>(lines.size()), static_cast<int>(scored),
-               scored > 0 ? sum / static_cast<double>(scored) : 0.0, static_cast<double>(lines.size()) / seconds);
-  for (const auto& [reason, count] : no_verdict) std::fprintf(stderr, "no verdict, %d lines: %s\n", static_cast<int>(count), reason.c_str());
+  std::fprintf(stderr, "%d lines, %d scored, mean score %.4f, %.0f verdicts/s\n", static_cast<int>(lines.size()),
+               static_cast<int>(scored), scored > 0 ? sum / static_cast<double>(scored) : 0.0,
+               static_cast<double>(lines.size()) / seconds);
+  for (const auto& [reason, count] : no_verdict)
+    std::fprintf(stderr, "no verdict, %d lines: %s\n", static_cast<int>(count), reason.c_str());
   return absl::OkStatus();
 }
 
@@ -55,7 +57,9 @@ int ScoreCommand(int argc, char** argv) {
   std::string verifier, input, output;
   Arguments arguments("score", "Adds score, reason and parts to every line.");
   arguments.Text("verifier", "SPEC", "a verifier of 'hone list verifier'", &verifier);
-  arguments.Text("input", "FILE", "one JSON object a line with 'completion', and 'prompt', 'answer', 'metadata' as the verifier wants", &input);
+  arguments.Text("input", "FILE",
+                 "one JSON object a line with 'completion', and 'prompt', 'answer', 'metadata' as the verifier wants",
+                 &input);
   arguments.Text("output", "FILE", "instead of standard output", &output);
   arguments.Require("verifier");
   arguments.Require("input");

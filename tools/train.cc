@@ -33,7 +33,8 @@ class ConsoleObserver : public RunObserver {
 
   void OnStep(const Stage& stage, int64_t stage_step, const Metrics& metrics) override {
     const double elapsed_s = std::chrono::duration<double>(Clock::now() - stage_start_).count();
-    const auto done = static_cast<double>(stage_step - first_step_), left = static_cast<double>(stage.steps - stage_step);
+    const auto done = static_cast<double>(stage_step - first_step_),
+               left = static_cast<double>(stage.steps - stage_step);
     std::string line = absl::StrFormat("%s %d/%d", stage.name, stage_step, stage.steps);
     Append(line, metrics, "policy/loss", "  loss %.3f", 1);
     Append(line, metrics, "reward/mean", "  reward %.3f", 1);
@@ -77,7 +78,8 @@ absl::Status RunStages(const RunOptions& options, RunFolder& folder) {
   }
   HONE_RETURN_IF_ERROR(WriteReport(folder.path()));
   if (result->interrupted) {
-    return absl::CancelledError(absl::StrCat("interrupted; everything is in ", result->checkpoint, ", go on with 'hone resume ", folder.path(), "'"));
+    return absl::CancelledError(absl::StrCat("interrupted; everything is in ", result->checkpoint,
+                                             ", go on with 'hone resume ", folder.path(), "'"));
   }
   observer.OnMessage(absl::StrCat("checkpoint: ", result->checkpoint));
   observer.OnMessage(absl::StrCat("curves:     ", folder.path(), "/report.html"));
@@ -91,7 +93,8 @@ std::string FreshFolder(const std::string& name) {
   return path;
 }
 
-absl::Status RunTrain(const std::string& recipe_path, const std::vector<std::string>& sets, std::string out, bool explain) {
+absl::Status RunTrain(const std::string& recipe_path, const std::vector<std::string>& sets, std::string out,
+                      bool explain) {
   HONE_ASSIGN_OR_RETURN(const LoadedRecipe recipe, ReadRecipe(recipe_path, sets));
   HONE_ASSIGN_OR_RETURN(const RunOptions options, BuildRun(recipe));
   if (explain) {
@@ -111,8 +114,8 @@ absl::Status RunResume(const std::string& path) {
   if (!checkpoints.empty()) {
     HONE_ASSIGN_OR_RETURN(const RunState state, ReadRunState(folder.CheckpointPath(checkpoints.back())));
     if (state.finished) {
-      std::fprintf(stderr, "%s is finished: %d steps, newest checkpoint %s\n", path.c_str(), static_cast<int>(state.step),
-                   folder.CheckpointPath(state.step).c_str());
+      std::fprintf(stderr, "%s is finished: %d steps, newest checkpoint %s\n", path.c_str(),
+                   static_cast<int>(state.step), folder.CheckpointPath(state.step).c_str());
       return absl::OkStatus();
     }
   }

@@ -64,7 +64,8 @@ class Packer {
 
   // A page table that begins with `shared` and has new pages up to position `end`.
   size_t TakePages(int32_t first, int32_t end, std::vector<int32_t> shared) {
-    for (int64_t page = first; page < PagesFor(end); ++page) shared.push_back(static_cast<int32_t>(batch_.page_count++));
+    for (int64_t page = first; page < PagesFor(end); ++page)
+      shared.push_back(static_cast<int32_t>(batch_.page_count++));
     batch_.page_tables.push_back(std::move(shared));
     return batch_.page_tables.size() - 1;
   }
@@ -119,7 +120,8 @@ std::vector<float> ScoreGroups(const Model& model, std::span<const TrainGroup> g
     const KvCache cache(config.layers, config.kv_heads, config.head_dim, batch.page_count, LayerStorage::kOneForAll);
     const Tensor hidden = ops::SelectRows(model.Forward(batch.rows, cache), batch.target_rows);
     Tensor entropy;
-    const Tensor scored = ops::TokenLogprob(model.pool(), hidden, model.head(), config.vocab_size, batch.targets, entropy);
+    const Tensor scored =
+        ops::TokenLogprob(model.pool(), hidden, model.head(), config.vocab_size, batch.targets, entropy);
     const float* values = scored.const_data_ptr<float>();
     logprobs.insert(logprobs.end(), values, values + scored.numel());
   }

@@ -97,7 +97,8 @@ void Learner::AccumulateGradient(const PackedBatch& batch, const float* weights,
   const KvCache cache(config.layers, config.kv_heads, config.head_dim, batch.page_count, LayerStorage::kOneForAll);
   const Tensor hidden = ops::SelectRows(model_->Forward(batch.rows, cache), batch.target_rows);
   Tensor entropy;
-  const Tensor logprobs = ops::TokenLogprob(model_->pool(), hidden, model_->head(), config.vocab_size, batch.targets, entropy);
+  const Tensor logprobs =
+      ops::TokenLogprob(model_->pool(), hidden, model_->head(), config.vocab_size, batch.targets, entropy);
 
   const float* values = logprobs.const_data_ptr<float>();
   MeasureMismatch(batch, values, policy_version, stats);
@@ -110,7 +111,8 @@ void Learner::AccumulateGradient(const PackedBatch& batch, const float* weights,
 
   stats.loss += loss.item<double>();
   stats.entropy += at::sum(entropy, at::kDouble).item<double>();
-  if (clipped.defined()) stats.clip_fraction = stats.clip_fraction.value_or(0) + at::sum(clipped, at::kDouble).item<double>();
+  if (clipped.defined())
+    stats.clip_fraction = stats.clip_fraction.value_or(0) + at::sum(clipped, at::kDouble).item<double>();
 }
 
 double Learner::GradientNorm() const {
@@ -144,8 +146,10 @@ absl::Status Learner::Save(const std::string& path) const {
   std::vector<TensorToWrite> tensors;
   for (size_t i = 0; i < exp_avg_.size(); ++i) {
     const Parameter& parameter = model_->parameters()[i];
-    tensors.push_back({"exp_avg." + parameter.name, parameter.shape, [this, &parameter, i] { return PlainWeights(parameter, exp_avg_[i]); }});
-    tensors.push_back({"exp_avg_sq." + parameter.name, parameter.shape, [this, &parameter, i] { return PlainWeights(parameter, exp_avg_sq_[i]); }});
+    tensors.push_back({"exp_avg." + parameter.name, parameter.shape,
+                       [this, &parameter, i] { return PlainWeights(parameter, exp_avg_[i]); }});
+    tensors.push_back({"exp_avg_sq." + parameter.name, parameter.shape,
+                       [this, &parameter, i] { return PlainWeights(parameter, exp_avg_sq_[i]); }});
   }
   return WriteSafetensors(path, tensors, StorageType::kFloat32);
 }

@@ -27,8 +27,8 @@ struct UpdateStats {
   std::optional<double> mismatch;
   double grad_norm = 0;
   double learning_rate = 0;
-  int64_t tokens = 0;  // trained tokens
-  int64_t rows = 0;    // tokens through the model
+  int64_t tokens = 0;    // trained tokens
+  int64_t rows = 0;      // tokens through the model
   bool applied = false;  // false: the gradient was not finite, and nothing changed
 };
 
@@ -48,7 +48,8 @@ class Learner {
   absl::Status Load(const std::string& path, int64_t optimizer_steps);
 
  private:
-  void AccumulateGradient(const PackedBatch& batch, const float* weights, PolicyVersion policy_version, UpdateStats& stats);
+  void AccumulateGradient(const PackedBatch& batch, const float* weights, PolicyVersion policy_version,
+                          UpdateStats& stats);
   double GradientNorm() const;
   void Apply(double learning_rate, double gradient_scale);
 

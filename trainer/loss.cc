@@ -14,23 +14,37 @@ std::vector<float> TokenWeights(Aggregation aggregation, const std::vector<int32
   for (const int32_t length : lengths) {
     double weight = 0;
     switch (aggregation) {
-      case Aggregation::kTokenMean: weight = 1 / tokens; break;
-      case Aggregation::kSeqMeanTokenMean: weight = 1 / (sequences * length); break;
-      case Aggregation::kSeqMeanTokenSum: weight = 1 / sequences; break;
-      case Aggregation::kSeqMeanTokenSumNorm: weight = 1 / (sequences * norm_length); break;
+      case Aggregation::kTokenMean:
+        weight = 1 / tokens;
+        break;
+      case Aggregation::kSeqMeanTokenMean:
+        weight = 1 / (sequences * length);
+        break;
+      case Aggregation::kSeqMeanTokenSum:
+        weight = 1 / sequences;
+        break;
+      case Aggregation::kSeqMeanTokenSumNorm:
+        weight = 1 / (sequences * norm_length);
+        break;
     }
     weights.insert(weights.end(), static_cast<size_t>(length), static_cast<float>(weight));
   }
   return weights;
 }
 
-AggregationOptions ReadAggregation(Spec& spec) {
-  const std::vector<std::string> names = {"token_mean", "seq_mean_token_mean", "seq_mean_token_sum", "seq_mean_token_sum_norm"};
+absl::StatusOr<AggregationOptions> ReadAggregation(Spec& spec) {
+  const std::vector<std::string> names = {"token_mean", "seq_mean_token_mean", "seq_mean_token_sum",
+                                          "seq_mean_token_sum_norm"};
   const std::string name = spec.Choice("aggregation", "token_mean", names);
   AggregationOptions options;
   options.aggregation = static_cast<Aggregation>(std::find(names.begin(), names.end(), name) - names.begin());
-  if (options.aggregation == Aggregation::kSeqMeanTokenSumNorm) options.norm_length = spec.Double("norm_length", 1, 1e-6, 1e9);
-  return options;
+  if (options.aggregation != Aggregation::kSeqMeanTokenSumNorm) return options;
+  // The systems that have it disagree (padded width, longest answer allowed), so nobody's default is silently taken.
+  options.norm_length = spec.Double("norm_length", 0, 0, 1e9);
+  if (options.norm_length > 0) return options;
+  return InputError(
+      spec.name(),
+      ": aggregation seq_mean_token_sum_norm needs option 'norm_length', such as the longest answer allowed");
 }
 
 }  // namespace hone

@@ -29,7 +29,7 @@ struct AggregationOptions {
   Aggregation aggregation = Aggregation::kTokenMean;
   double norm_length = 1;
 };
-AggregationOptions ReadAggregation(Spec& spec);
+absl::StatusOr<AggregationOptions> ReadAggregation(Spec& spec);
 
 // All [tokens], of the trained tokens of a micro-batch, sequence after sequence. Only `logprobs` carries a gradient.
 struct LossInputs {

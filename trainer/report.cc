@@ -20,8 +20,13 @@ constexpr double kWidth = 420, kHeight = 160, kLeft = 56, kBottom = 18, kTop = 8
 constexpr size_t kMaxPoints = 600;
 
 // These come first: what a reader asks for.
-constexpr const char* kFirst[] = {"eval/pass@1", "reward/mean", "policy/loss", "policy/entropy", "sample/length_mean",
-                                  "group/zero_variance", "mismatch/logprob_abs_max"};
+constexpr const char* kFirst[] = {"eval/pass@1",
+                                  "reward/mean",
+                                  "policy/loss",
+                                  "policy/entropy",
+                                  "sample/length_mean",
+                                  "group/zero_variance",
+                                  "mismatch/logprob_abs_max"};
 
 std::string Escape(const std::string& text) {
   std::string escaped;
@@ -63,15 +68,19 @@ std::string Draw(const std::string& name, const Curve& whole) {
   }
   return absl::StrFormat(
       "<figure><figcaption>%s</figcaption><svg viewBox='0 0 %.0f %.0f' width='%.0f'>"
-      "<path d='M%.0f %.0fV%.0fH%.0f' class='axis'/><text x='%.0f' y='%.0f' class='y'>%.4g</text><text x='%.0f' y='%.0f' class='y'>%.4g</text>"
-      "<text x='%.0f' y='%.0f'>%.0f</text><text x='%.0f' y='%.0f' class='y'>%.0f</text><polyline points='%s'/></svg></figure>\n",
-      Escape(name), kWidth, kHeight, kWidth, kLeft, kTop, kHeight - kBottom, kWidth - kRight, kLeft - 4, kTop + 8, high, kLeft - 4,
-      kHeight - kBottom, low, kLeft, kHeight - 4, first, kWidth - kRight, kHeight - 4, last, points);
+      "<path d='M%.0f %.0fV%.0fH%.0f' class='axis'/><text x='%.0f' y='%.0f' class='y'>%.4g</text><text x='%.0f' "
+      "y='%.0f' class='y'>%.4g</text>"
+      "<text x='%.0f' y='%.0f'>%.0f</text><text x='%.0f' y='%.0f' class='y'>%.0f</text><polyline "
+      "points='%s'/></svg></figure>\n",
+      Escape(name), kWidth, kHeight, kWidth, kLeft, kTop, kHeight - kBottom, kWidth - kRight, kLeft - 4, kTop + 8, high,
+      kLeft - 4, kHeight - kBottom, low, kLeft, kHeight - 4, first, kWidth - kRight, kHeight - 4, last, points);
 }
 
 constexpr char kHead[] =
-    "<!doctype html><meta charset='utf-8'><title>Hone run</title><style>body{font:14px sans-serif;margin:24px;max-width:1340px}"
-    "figure{display:inline-block;margin:8px}figcaption{font-weight:600}polyline{fill:none;stroke:#2563eb;stroke-width:1.5}"
+    "<!doctype html><meta charset='utf-8'><title>Hone run</title><style>body{font:14px "
+    "sans-serif;margin:24px;max-width:1340px}"
+    "figure{display:inline-block;margin:8px}figcaption{font-weight:600}polyline{fill:none;stroke:#2563eb;stroke-width:"
+    "1.5}"
     ".axis{fill:none;stroke:#999}text{font-size:11px;fill:#555}.y{text-anchor:end}</style>\n";
 
 }  // namespace
@@ -86,12 +95,14 @@ absl::Status WriteReport(const std::string& run) {
     const double step = json["step"].get<double>();
     for (const auto& [name, value] : json.items()) {
       if (!value.is_number() || name == "step") continue;
-      auto found = std::find_if(curves.begin(), curves.end(), [&, &key = name](const auto& curve) { return curve.first == key; });
+      auto found = std::find_if(curves.begin(), curves.end(),
+                                [&, &key = name](const auto& curve) { return curve.first == key; });
       if (found == curves.end()) found = curves.insert(curves.end(), {name, {}});
       found->second.emplace_back(step, value.get<double>());
     }
   }
-  std::string html = absl::StrCat(kHead, "<h1>", Escape(run), "</h1>\n<p>Metrics against the step, over all stages.</p>\n");
+  std::string html =
+      absl::StrCat(kHead, "<h1>", Escape(run), "</h1>\n<p>Metrics against the step, over all stages.</p>\n");
   for (const auto& [name, curve] : curves) {
     if (!curve.empty()) html += Draw(name, curve);
   }

@@ -71,12 +71,18 @@ absl::StatusOr<RunState> ReadRunState(const std::string& checkpoint) {
   const auto number = [&](const char* key) -> int64_t {
     return json.is_object() && json.contains(key) && json[key].is_number_integer() ? json[key].get<int64_t>() : -1;
   };
-  RunState state{number("step"),           number("stage"),          number("stage_step"), number("optimizer_steps"),
-                 number("policy_version"), static_cast<uint64_t>(number("next_prompt")), false};
+  RunState state{number("step"),
+                 number("stage"),
+                 number("stage_step"),
+                 number("optimizer_steps"),
+                 number("policy_version"),
+                 static_cast<uint64_t>(number("next_prompt")),
+                 false};
   const bool whole = number("format") == 1 && state.step >= 0 && state.stage >= 0 && state.stage_step >= 0 &&
                      state.optimizer_steps >= 0 && state.policy_version >= 0 && number("next_prompt") >= 0 &&
                      json.contains("finished") && json["finished"].is_boolean();
-  if (!whole) return InputError(path, ": damaged; remove the folder ", checkpoint, " to resume from an earlier checkpoint");
+  if (!whole)
+    return InputError(path, ": damaged; remove the folder ", checkpoint, " to resume from an earlier checkpoint");
   state.finished = json["finished"].get<bool>();
   return state;
 }
@@ -86,7 +92,8 @@ absl::StatusOr<RunFolder> RunFolder::Create(const std::string& path, const std::
   if (fs::exists(RecipePath(path), error)) {
     return InputError(path, ": holds a run already; go on with 'hone resume ", path, "' or choose another --out");
   }
-  if (fs::exists(path, error) && !fs::is_directory(path, error)) return InputError(path, ": is a file, --out wants a folder");
+  if (fs::exists(path, error) && !fs::is_directory(path, error))
+    return InputError(path, ": is a file, --out wants a folder");
   for (const char* part : {"", "/samples", "/checkpoints"}) {
     fs::create_directories(path + part, error);
     if (error) return InputError(path + part, ": cannot make the folder: ", error.message(), "; choose another --out");
@@ -117,7 +124,8 @@ RunFolder::~RunFolder() {
 absl::Status RunFolder::Lock() {
   lock_ = open((path_ + "/.lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (lock_ < 0) return InputError(path_, ": cannot write: ", SystemError());
-  if (flock(lock_, LOCK_EX | LOCK_NB) != 0) return InputError(path_, ": another process works on this run; wait for it or stop it");
+  if (flock(lock_, LOCK_EX | LOCK_NB) != 0)
+    return InputError(path_, ": another process works on this run; wait for it or stop it");
   return absl::OkStatus();
 }
 
@@ -131,7 +139,8 @@ absl::Status RunFolder::TruncateAfter(int64_t step) {
     std::string kept;
     for (const absl::string_view line : absl::StrSplit(text, '\n')) {
       const Json json = Json::parse(line.begin(), line.end(), nullptr, /*allow_exceptions=*/false);
-      if (json.is_object() && json.contains("step") && json["step"].is_number() && json["step"].get<int64_t>() <= step) {
+      if (json.is_object() && json.contains("step") && json["step"].is_number() &&
+          json["step"].get<int64_t>() <= step) {
         absl::StrAppend(&kept, line, "\n");
       }
     }
@@ -159,10 +168,15 @@ absl::Status RunFolder::WriteSamples(int64_t step, const std::vector<Group>& gro
   for (const Group& group : groups) {
     for (const Sample& sample : group.samples) {
       const Verdict& verdict = sample.verdict;
-      Json json = {{"step", step}, {"prompt_key", group.prompt.key}, {"prompt", group.prompt.text}, {"sample", sample.index},
-                   {"completion", sample.text}, {"tokens", sample.tokens.size()},
+      Json json = {{"step", step},
+                   {"prompt_key", group.prompt.key},
+                   {"prompt", group.prompt.text},
+                   {"sample", sample.index},
+                   {"completion", sample.text},
+                   {"tokens", sample.tokens.size()},
                    {"finish_reason", sample.finish_reason == FinishReason::kStop ? "stop" : "length"},
-                   {"score", verdict.score ? Json(*verdict.score) : Json(nullptr)}, {"reason", verdict.reason},
+                   {"score", verdict.score ? Json(*verdict.score) : Json(nullptr)},
+                   {"reason", verdict.reason},
                    {"advantage", sample.advantage}};
       lines += Dump(json) + "\n";
     }

@@ -38,7 +38,11 @@ double ResidentBytes() {
 class TrainLoop {
  public:
   TrainLoop(const RunOptions& options, RunFolder& folder, RunObserver& observer, std::function<bool()> interrupted)
-      : options_(options), folder_(folder), observer_(observer), interrupted_(std::move(interrupted)), pool_(options.threads) {}
+      : options_(options),
+        folder_(folder),
+        observer_(observer),
+        interrupted_(std::move(interrupted)),
+        pool_(options.threads) {}
 
   absl::StatusOr<RunResult> Run() {
     HONE_RETURN_IF_ERROR(Prepare());
@@ -88,8 +92,9 @@ absl::Status TrainLoop::Prepare() {
   }
   HONE_RETURN_IF_ERROR(folder_.TruncateAfter(state_.step));
   generator_ = std::make_unique<Generator>(model_.get(), tokenizer_.get(), GeneratorLimits{});
-  observer_.OnMessage(absl::StrFormat("model: %s, %d parameters, %d tokens in the vocabulary, %d threads", model_->config().family,
-                                      model_->parameter_count(), model_->config().vocab_size, options_.threads));
+  observer_.OnMessage(absl::StrFormat("model: %s, %d parameters, %d tokens in the vocabulary, %d threads",
+                                      model_->config().family, model_->parameter_count(), model_->config().vocab_size,
+                                      options_.threads));
   return absl::OkStatus();
 }
 
@@ -109,7 +114,8 @@ absl::Status TrainLoop::LoadFrom(const std::string& folder) {
 absl::StatusOr<bool> TrainLoop::RunStage(const Stage& stage) {
   learner_ = std::make_unique<Learner>(model_.get(), stage);
   if (state_.stage_step > 0) {
-    HONE_RETURN_IF_ERROR(learner_->Load(folder_.CheckpointPath(state_.step) + "/state/optimizer.safetensors", state_.optimizer_steps));
+    HONE_RETURN_IF_ERROR(
+        learner_->Load(folder_.CheckpointPath(state_.step) + "/state/optimizer.safetensors", state_.optimizer_steps));
   }
   observer_.OnStageBegin(stage, state_.stage_step);
   while (state_.stage_step < stage.steps) {
@@ -130,7 +136,8 @@ absl::StatusOr<bool> TrainLoop::RunStage(const Stage& stage) {
     const double step_s = SecondsSince(start);
     metrics.Set("time/step_s", step_s);
     double other_s = step_s;
-    for (const char* part : {"time/generate_s", "time/verify_s", "time/train_s"}) other_s -= metrics.Find(part).value_or(0);
+    for (const char* part : {"time/generate_s", "time/verify_s", "time/train_s"})
+      other_s -= metrics.Find(part).value_or(0);
     metrics.Set("time/other_s", other_s);
     metrics.Set("memory/rss_bytes", ResidentBytes());
     if (due(stage.evaluate_every)) HONE_RETURN_IF_ERROR(EvaluateInto(metrics));
@@ -161,7 +168,9 @@ absl::Status TrainLoop::SftStep(const Stage& stage, Metrics& metrics) {
     prompts[i] = NextPrompt();
     HONE_RETURN_IF_ERROR(EncodePrompt(*tokenizer_, prompts[i]));
     const auto demonstration = options_.task->Demonstration(prompts[i]);
-    if (!demonstration) return InputError("the task has no demonstration for '", prompts[i].text, "', stage '", stage.name, "' needs them");
+    if (!demonstration)
+      return InputError("the task has no demonstration for '", prompts[i].text, "', stage '", stage.name,
+                        "' needs them");
     HONE_ASSIGN_OR_RETURN(answers[i], tokenizer_->Encode(*demonstration));
     answers[i].push_back(tokenizer_->end_token());
     groups.push_back({&prompts[i].tokens, {{&answers[i]}}});
@@ -231,7 +240,8 @@ std::vector<TrainGroup> TrainedGroups(const Stage& stage, Rollout& rollout, Metr
       sample.advantage = advantages[next++];
       if (!sample.verdict.score) continue;
       carries_gradient |= sample.advantage != 0;
-      candidate.samples.push_back({&sample.tokens, &sample.logprobs, static_cast<float>(sample.advantage), sample.policy_version});
+      candidate.samples.push_back(
+          {&sample.tokens, &sample.logprobs, static_cast<float>(sample.advantage), sample.policy_version});
     }
     if (carries_gradient) {
       trained.push_back(std::move(candidate));
@@ -255,15 +265,16 @@ absl::Status TrainLoop::RlStep(const Stage& stage, Metrics& metrics) {
   generation.step = static_cast<uint64_t>(state_.step) + 1;
   generation.policy_version = state_.policy_version;
   const Collector collector(tokenizer_.get(), options_.verifier.get(), generator_.get());
-  HONE_ASSIGN_OR_RETURN(Rollout rollout,
-                        collector.Collect(std::move(prompts), static_cast<int32_t>(stage.samples_per_prompt), generation));
+  HONE_ASSIGN_OR_RETURN(Rollout rollout, collector.Collect(std::move(prompts),
+                                                           static_cast<int32_t>(stage.samples_per_prompt), generation));
   AddRolloutMetrics(rollout, metrics);
   const std::vector<TrainGroup> groups = TrainedGroups(stage, rollout, metrics);
   metrics.Set("staleness/mean", 0);
   metrics.Set("staleness/max", 0);
   metrics.Set("time/generate_s", rollout.generate_s);
   metrics.Set("time/verify_s", rollout.verify_s);
-  metrics.Set("throughput/generate_tokens_per_s", static_cast<double>(rollout.tokens) / std::max(rollout.generate_s, 1e-9));
+  metrics.Set("throughput/generate_tokens_per_s",
+              static_cast<double>(rollout.tokens) / std::max(rollout.generate_s, 1e-9));
   if (stage.samples_every > 0 && state_.stage_step % stage.samples_every == 0) {
     HONE_RETURN_IF_ERROR(folder_.WriteSamples(state_.step + 1, rollout.groups));
   }
@@ -280,8 +291,10 @@ absl::Status TrainLoop::Learn(const Stage& stage, const std::vector<TrainGroup>&
     const size_t begin = groups.size() * part / minibatches, end = groups.size() * (part + 1) / minibatches;
     const UpdateStats stats = learner_->Update(all.subspan(begin, end - begin), state_.policy_version);
     if (stats.mismatch.value_or(0) != 0) {
-      return WorkError("step ", state_.step + 1, ": the trainer's log-probabilities differ from the generator's by ", *stats.mismatch,
-                       " on-policy; they must be equal bit for bit, so this is a defect in hone or in this machine's memory");
+      return WorkError(
+          "step ", state_.step + 1, ": the trainer's log-probabilities differ from the generator's by ",
+          *stats.mismatch,
+          " on-policy; they must be equal bit for bit, so this is a defect in hone or in this machine's memory");
     }
     if (stats.mismatch) sum.mismatch = std::max(sum.mismatch.value_or(0), *stats.mismatch);
     skipped_updates_ = stats.applied ? 0 : skipped_updates_ + 1;

@@ -5,10 +5,10 @@
 #include <cstdlib>
 
 // Stops the program with file, line and the broken condition. Names avoid c10's CHECK.
-#define HONE_CHECK(condition)                                                                     \
-  do {                                                                                            \
-    if (!(condition)) {                                                                           \
+#define HONE_CHECK(condition)                                                                      \
+  do {                                                                                             \
+    if (!(condition)) {                                                                            \
       std::fprintf(stderr, "hone: internal error at %s:%d: %s\n", __FILE__, __LINE__, #condition); \
-      std::abort();                                                                               \
-    }                                                                                             \
+      std::abort();                                                                                \
+    }                                                                                              \
   } while (false)

@@ -9,10 +9,10 @@ namespace hone {
 
 // Names a random stream; every stream in the program is listed here.
 enum class RandomStream : uint32_t {
-  kWeights = 1,        // a model's first weights
-  kSampling = 2,       // the tokens of rollouts
-  kTask = 3,           // prompts and demonstrations
-  kOrder = 4,          // the order of samples in a batch
+  kWeights = 1,   // a model's first weights
+  kSampling = 2,  // the tokens of rollouts
+  kTask = 3,      // prompts and demonstrations
+  kOrder = 4,     // the order of samples in a batch
 };
 
 // Four independent 32-bit numbers for a 64-bit key and a 128-bit counter.

@@ -25,9 +25,9 @@ absl::Status WorkError(const Parts&... parts) {
 #define HONE_CONCAT(a, b) HONE_CONCAT_INNER(a, b)
 
 // Returns from the caller when `expression` is not OK.
-#define HONE_RETURN_IF_ERROR(expression)                                                       \
-  do {                                                                                         \
-    if (absl::Status hone_status = (expression); !hone_status.ok()) return hone_status;        \
+#define HONE_RETURN_IF_ERROR(expression)                                                \
+  do {                                                                                  \
+    if (absl::Status hone_status = (expression); !hone_status.ok()) return hone_status; \
   } while (false)
 
 // `target` (a declaration or an l-value) takes the value, or the caller returns the error.

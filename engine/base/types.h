@@ -32,7 +32,7 @@ enum class FinishReason {
 // What a verifier says. No score means "no verdict": the sample then trains nothing and counts in no statistic.
 struct Verdict {
   std::optional<double> score;
-  std::string reason;                                // why this score, or why no verdict; one line
+  std::string reason;                                 // why this score, or why no verdict; one line
   std::vector<std::pair<std::string, double>> parts;  // named components of the score, each a metric
 };
 

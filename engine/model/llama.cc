@@ -56,7 +56,8 @@ class Llama : public Model {
   const Tensor& head() const override { return Weight(head_); }
 
  private:
-  Tensor AttentionBlock(const Layer& layer, const Tensor& x, const ModelRows& rows, const kernels::KvPages& pages) const {
+  Tensor AttentionBlock(const Layer& layer, const Tensor& x, const ModelRows& rows,
+                        const kernels::KvPages& pages) const {
     const Tensor q = ops::Rope(pool(), Project(x, layer.q), rows.positions, cosine_, sine_, config_.head_dim);
     const Tensor k = ops::Rope(pool(), Project(x, layer.k), rows.positions, cosine_, sine_, config_.head_dim);
     const Tensor v = Project(x, layer.v);

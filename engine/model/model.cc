@@ -56,7 +56,8 @@ void InitializeWeights(Model& model, uint64_t seed) {
   for (Parameter& parameter : model.parameters()) {
     RandomSequence random(seed, RandomStream::kWeights, index++);
     const bool norm = parameter.layout == WeightLayout::kPlain;
-    const bool writes_residual = EndsWith(parameter.name, "o_proj.weight") || EndsWith(parameter.name, "down_proj.weight");
+    const bool writes_residual =
+        EndsWith(parameter.name, "o_proj.weight") || EndsWith(parameter.name, "down_proj.weight");
     const double std = config.initializer_std * (writes_residual ? residual : 1);
     std::vector<float> plain(norm ? parameter.shape[0] : parameter.shape[0] * parameter.shape[1]);
     for (float& weight : plain) weight = norm ? 1.0f : static_cast<float>(std * random.Normal());

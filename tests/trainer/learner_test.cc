@@ -47,7 +47,8 @@ struct Data {
       for (int j = 0; j < 3; ++j) {
         data.answers.push_back(tokens(1 + random.Below(9)));
         data.old.push_back({});
-        for (size_t i = 0; i < data.answers.back().size(); ++i) data.old.back().push_back(static_cast<float>(-1 - 3 * random.Uniform()));
+        for (size_t i = 0; i < data.answers.back().size(); ++i)
+          data.old.back().push_back(static_cast<float>(-1 - 3 * random.Uniform()));
         data.advantages.push_back(static_cast<float>(random.Normal()));
       }
     }
@@ -58,7 +59,8 @@ struct Data {
     std::vector<TrainGroup> groups;
     for (size_t i = 0; i < prompts.size(); ++i) {
       groups.push_back({&prompts[i], {}});
-      for (size_t j = 3 * i; j < 3 * i + 3; ++j) groups.back().samples.push_back({&answers[j], &old[j], advantages[j], -1});
+      for (size_t j = 3 * i; j < 3 * i + 3; ++j)
+        groups.back().samples.push_back({&answers[j], &old[j], advantages[j], -1});
     }
     return groups;
   }
@@ -77,7 +79,8 @@ std::vector<std::vector<float>> GradientOf(Model& model, const std::vector<Train
   Learner learner(&model, stage);
   learner.Update(groups, 0);
   std::vector<std::vector<float>> gradients;
-  for (const Parameter& parameter : model.parameters()) gradients.push_back(PlainWeights(parameter, parameter.value.grad()));
+  for (const Parameter& parameter : model.parameters())
+    gradients.push_back(PlainWeights(parameter, parameter.value.grad()));
   return gradients;
 }
 
@@ -120,7 +123,8 @@ TEST_P(GradientTest, MatchesFiniteDifferencesThroughTheWholeModel) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Losses, GradientTest,
-                         testing::Combine(testing::Values("sft", "reinforce", "ppo_clip(clip_low=0.9, clip_high=1000)"), testing::Bool()));
+                         testing::Combine(testing::Values("sft", "reinforce", "ppo_clip(clip_low=0.9, clip_high=1000)"),
+                                          testing::Bool()));
 
 TEST(Learner, GradientDoesNotDependOnSplitOrderOrPacking) {
   ThreadPool pool(2);
@@ -131,11 +135,14 @@ TEST(Learner, GradientDoesNotDependOnSplitOrderOrPacking) {
   for (const TrainGroup& group : groups) {
     for (const TrainSample& sample : group.samples) singles.push_back({group.prompt, {sample}});
   }
-  for (const char* aggregation : {"token_mean", "seq_mean_token_mean", "seq_mean_token_sum", "seq_mean_token_sum_norm"}) {
-    Stage stage = MakeStage(absl::StrCat("ppo_clip(aggregation=", aggregation, ")"), 0), split = MakeStage(absl::StrCat("ppo_clip(aggregation=", aggregation, ")"), 0);
+  for (const char* aggregation :
+       {"token_mean", "seq_mean_token_mean", "seq_mean_token_sum", "seq_mean_token_sum_norm, norm_length=9"}) {
+    Stage stage = MakeStage(absl::StrCat("ppo_clip(aggregation=", aggregation, ")"), 0),
+          split = MakeStage(absl::StrCat("ppo_clip(aggregation=", aggregation, ")"), 0);
     split.microbatch_tokens = 20;
     const auto expected = GradientOf(*model, groups, stage);
-    for (const auto& [name, gradients] : {std::pair{"split", GradientOf(*model, groups, split)}, {"reversed", GradientOf(*model, reversed, stage)},
+    for (const auto& [name, gradients] : {std::pair{"split", GradientOf(*model, groups, split)},
+                                          {"reversed", GradientOf(*model, reversed, stage)},
                                           {"prompts not shared", GradientOf(*model, singles, stage)}}) {
       double difference = 0, norm = 0;
       for (size_t p = 0; p < expected.size(); ++p) {

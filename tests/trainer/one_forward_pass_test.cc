@@ -76,10 +76,11 @@ TEST(OneForwardPass, SamplesDoNotDependOnBatchMemoryOrThreads) {
   const Samples expected = Generate(*model, prompts, 5, {});
   const int64_t page = model->config().kv_page_bytes();
   const GeneratorLimits alone{int64_t{1} << 30, 1, 4096}, crowded{page * 9, 7, 13}, chunked{int64_t{1} << 30, 1024, 5};
-  for (const auto& [name, samples] : {std::pair{"one at a time", Generate(*model, prompts, 5, alone)},
-                                      {"nine pages, seven samples, thirteen rows", Generate(*model, prompts, 5, crowded)},
-                                      {"prompts in chunks of five", Generate(*model, prompts, 5, chunked)},
-                                      {"two threads", Generate(*threaded, prompts, 5, {})}}) {
+  for (const auto& [name, samples] :
+       {std::pair{"one at a time", Generate(*model, prompts, 5, alone)},
+        {"nine pages, seven samples, thirteen rows", Generate(*model, prompts, 5, crowded)},
+        {"prompts in chunks of five", Generate(*model, prompts, 5, chunked)},
+        {"two threads", Generate(*threaded, prompts, 5, {})}}) {
     for (const auto& [key, sample] : expected) {
       SCOPED_TRACE(absl::StrCat(name, ", prompt ", key.first, ", sample ", key.second));
       EXPECT_EQ(samples.at(key).tokens, sample.tokens);
@@ -141,11 +142,14 @@ TEST(OneForwardPass, ImpossibleRequestsAreRefusedBeforeTheFirstToken) {
   std::vector<Prompt> prompts = Prompts(1);
   const auto run = [&](const GenerationOptions& options, GeneratorLimits limits) {
     const GenerationRequest request{prompts.data(), 1};
-    return std::string(Generator(model.get(), nullptr, limits).Run({&request, 1}, options, [](size_t, Sample) {}).message());
+    return std::string(
+        Generator(model.get(), nullptr, limits).Run({&request, 1}, options, [](size_t, Sample) {}).message());
   };
   GenerationOptions options;
   options.max_new_tokens = 200;
-  EXPECT_EQ(run(options, {}), "prompt 0: 1 tokens and 200 new ones exceed the model's 128 positions; shorten the prompt or lower max_new_tokens");
+  EXPECT_EQ(run(options, {}),
+            "prompt 0: 1 tokens and 200 new ones exceed the model's 128 positions; shorten the prompt or lower "
+            "max_new_tokens");
   options.max_new_tokens = 100;
   EXPECT_NE(run(options, {model->config().kv_page_bytes() * 3, 8, 64}).find("one sequence needs"), std::string::npos);
   prompts[0].tokens = {99};

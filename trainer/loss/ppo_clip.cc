@@ -56,7 +56,7 @@ absl::StatusOr<std::unique_ptr<Loss>> NewPpoClip(Spec& spec) {
   options.clip_low = spec.Double("clip_low", options.clip_low, 0, 1);
   options.clip_high = spec.Double("clip_high", options.clip_high, 0, 1e6);
   options.dual_clip = spec.Double("dual_clip", options.dual_clip, 0, 1e6);
-  options.aggregation = ReadAggregation(spec);
+  HONE_ASSIGN_OR_RETURN(options.aggregation, ReadAggregation(spec));
   HONE_RETURN_IF_ERROR(spec.Finish());
   if (options.dual_clip > 0 && options.dual_clip <= 1) {
     return InputError("ppo_clip: option 'dual_clip' is ", options.dual_clip, ", wanted 0 (off) or more than 1");

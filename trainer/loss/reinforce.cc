@@ -23,7 +23,7 @@ class Reinforce : public Loss {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Loss>> NewReinforce(Spec& spec) {
-  const AggregationOptions aggregation = ReadAggregation(spec);
+  HONE_ASSIGN_OR_RETURN(const AggregationOptions aggregation, ReadAggregation(spec));
   HONE_RETURN_IF_ERROR(spec.Finish());
   return std::make_unique<Reinforce>(aggregation);
 }
