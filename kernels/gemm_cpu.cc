@@ -17,9 +17,9 @@ namespace hone::kernels {
 namespace HWY_NAMESPACE {
 namespace {
 
-// Depth of a piece of k: a panel's piece is then 64 KiB. The chain of additions goes on through C.
-constexpr int64_t kDepth = 512;
-// Rows of A a task works on: a multiple of 12 and 6; a piece of them is 240 KiB.
+// Depth of a piece of k: a panel's piece is then 32 KiB. The chain of additions goes on through C.
+constexpr int64_t kDepth = 256;
+// Rows of A a task works on: a multiple of 12 and 6; a piece of them is 120 KiB.
 constexpr int64_t kStripRows = 120;
 
 struct GemmCall {
@@ -62,13 +62,26 @@ void BlockTimesPanel(const Product& product, int64_t rows, int64_t columns) {
   }
 }
 
+// Fewer calls than memcpy makes for a handful of floats.
+HWY_INLINE void CopyFew(const float* HWY_RESTRICT from, int64_t count, float* HWY_RESTRICT to) {
+  const hn::CappedTag<float, 4> four;
+  constexpr int64_t kStep = hn::MaxLanes(four);
+  int64_t i = 0;
+  for (; i + kStep <= count; i += kStep) hn::StoreU(hn::LoadU(four, from + i), four, to + i);
+  for (; i < count; ++i) to[i] = from[i];
+}
+
 // a's rows first .. first + rows - 1, columns k .. k + depth - 1 -> blocks of rows, each [depth, rows of the block].
 void CopyStrip(const MatrixView& a, int64_t first, int64_t rows, int64_t k, int64_t depth, float* HWY_RESTRICT strip) {
   ForEachRowBlock(rows, [&](int64_t block, int64_t count) {
     float* to = strip + block * depth;
     for (int64_t i = 0; i < depth; ++i) {
       const float* from = a.data + (first + block) * a.row_stride + (k + i) * a.column_stride;
-      for (int64_t r = 0; r < count; ++r) to[i * count + r] = from[r * a.row_stride];
+      if (a.row_stride == 1) {
+        CopyFew(from, count, to + i * count);
+      } else {
+        for (int64_t r = 0; r < count; ++r) to[i * count + r] = from[r * a.row_stride];
+      }
     }
   });
 }

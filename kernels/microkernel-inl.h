@@ -66,6 +66,12 @@ HWY_NOINLINE void Block(const Product& product, int64_t tail) {
       for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::LoadU(d, c + r * c_row + v * kLanes);
     }
   }
+  // Fetched to be written while the loop over k runs: stores to lines that are not there would stall it.
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+    __builtin_prefetch(c + r * c_row, 1);
+    __builtin_prefetch(c + r * c_row + kVectors * kLanes - 1, 1);
+  }
   for (int64_t k = product.k; k > 0; --k) {
     FloatVector column[kVectors];
 #pragma GCC unroll 4

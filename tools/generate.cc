@@ -157,7 +157,7 @@ int GenerateCommand(int argc, char** argv) {
   arguments.Double("top_p", "keeps the likeliest tokens up to this probability", &options.top_p, 1e-6, 1);
   arguments.Int("top_k", "keeps the k likeliest tokens; 0 keeps all", &options.top_k, 0, 1 << 30);
   arguments.Int("seed", "of the random numbers", &options.seed, 0);
-  arguments.List("stop", "TEXT", "ends an answer; may be repeated", &options.stop);
+  arguments.List("stop", "TEXT", "ends an answer", &options.stop);
   arguments.Text("drafter", "SPEC", "speculative decoding", &options.drafter);
   arguments.Flag("logprobs", "adds the log-probability of every token", &options.logprobs);
   arguments.Text("output", "FILE", "instead of standard output", &options.output);

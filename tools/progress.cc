@@ -23,7 +23,8 @@ void Note(int signal) {
 
 }  // namespace
 
-ProgressLine::ProgressLine() : terminal_(isatty(STDERR_FILENO) != 0) {}
+// Work that is over within one interval shows no progress.
+ProgressLine::ProgressLine() : terminal_(isatty(STDERR_FILENO) != 0), last_(std::chrono::steady_clock::now()) {}
 
 ProgressLine::~ProgressLine() {
   if (dirty_) std::fputc('\n', stderr);

@@ -23,7 +23,7 @@ class ProgressLine {
 
   bool terminal_;
   bool dirty_ = false;
-  std::chrono::steady_clock::time_point last_{};
+  std::chrono::steady_clock::time_point last_;
 };
 
 // "1:05", "2:03:07".
