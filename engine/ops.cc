@@ -55,10 +55,8 @@ Tensor LinearForward(ThreadPool& pool, const Tensor& x, const Tensor& packed, in
 // dx needs W with k as the output: the other packing, rebuilt per call; its cost is 1 / rows of the product's.
 Tensor LinearInputGradient(ThreadPool& pool, const Tensor& dy, const Tensor& packed, int64_t n, int64_t k) {
   const int64_t rows = dy.size(0);
-  Tensor plain = at::empty({n, k}, dy.options());
-  kernels::Unpack(ConstData(packed), n, k, Data(plain));
   Tensor transposed = at::empty({kernels::PackedSize(k, n)}, dy.options());
-  kernels::Pack(pool, {ConstData(plain), 1, k}, k, n, Data(transposed));
+  kernels::TransposePacked(pool, ConstData(packed), n, k, Data(transposed));
   Tensor dx = at::empty({rows, k}, dy.options());
   kernels::Gemm(pool, {ConstData(dy), n, 1}, rows, n, ConstData(transposed), k, {Data(dx), k, kPanel},
                 kernels::Accumulate::kNo);

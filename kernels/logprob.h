@@ -25,7 +25,8 @@ void TokenLogprobBackward(ThreadPool& pool, const float* hidden, const float* he
                           const float* log_sum_exp, const float* dlogprob, int64_t rows, int64_t width, int64_t vocab,
                           float* dhidden, float* dhead);
 
-// How a token is drawn. Filters apply in the order top_k, top_p, both on the distribution at `temperature`.
+// How a token is drawn. Filters apply in the order top_k, top_p, both on the distribution at `temperature`. top_p
+// counts the probabilities of what top_k left, renormalised.
 struct SamplingFilter {
   float temperature = 1;  // 0 takes the likeliest token (lowest id on ties)
   float top_p = 1;        // keep the smallest set of likeliest tokens whose probabilities reach top_p; 1 keeps all

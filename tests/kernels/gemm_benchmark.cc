@@ -1,9 +1,8 @@
 // Speed of Gemm and its relatives on AVX-512 and AVX2, with 1 and 2 threads, in GFLOP/s. Not a test:
-//   g++ -std=c++20 -O3 -ffp-contract=off -DHONE_BENCHMARK -I. tests/kernels/gemm_benchmark.cc kernels/*.cc -lhwy -lbenchmark -pthread -o gemm_benchmark
-//   ./gemm_benchmark --benchmark_filter='forward/AVX3/threads:1/' --benchmark_min_time=0.2
+//   apt-get install libbenchmark-dev && cmake --preset release && cmake --build build --target gemm_benchmark
+//   build/tests/gemm_benchmark --benchmark_filter='forward/AVX3/threads:1/' --benchmark_min_time=0.2
 // forward: y = x W^T. gradient: dW = dy^T x into the packed layout, with the packing of dy. The limit is one core's peak
 // (two fused multiply-adds of 8 floats a cycle on Zen 4: about 116 GFLOP/s at 3.6 GHz) times the threads.
-#ifdef HONE_BENCHMARK  // tests/CMakeLists.txt compiles every .cc of this tree; this one brings its own main
 #include <benchmark/benchmark.h>
 
 #include <memory>
@@ -95,4 +94,3 @@ int main(int argc, char** argv) {
   benchmark::RunSpecifiedBenchmarks();
   return 0;
 }
-#endif  // HONE_BENCHMARK
