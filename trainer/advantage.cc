@@ -21,7 +21,6 @@ std::vector<double> ForEachGroup(std::span<const RewardedSample> samples,
     for (; end < samples.size() && samples[end].group == samples[begin].group; ++end) {
       if (!samples[end].reward) continue;
       group.rewards.push_back(*samples[end].reward);
-      group.tokens.push_back(samples[end].tokens);
       places.push_back(end);
     }
     begin = end;

@@ -30,7 +30,6 @@ class Advantage {
 // The rewards of one group's samples that have a verdict: at least two, and not all equal.
 struct GroupRewards {
   std::vector<double> rewards;
-  std::vector<int32_t> tokens;
 
   double mean() const;
 };
