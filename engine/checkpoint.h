@@ -7,13 +7,11 @@
 
 #include "engine/base/status.h"
 #include "engine/model/model.h"
+#include "engine/model_config.h"
 #include "engine/safetensors.h"
 #include "engine/tokenizer.h"
 
 namespace hone {
-
-// Reads config.json. A key that would change the arithmetic and is not supported is refused by name.
-absl::StatusOr<ModelConfig> ReadModelConfig(const std::string& folder);
 
 absl::StatusOr<std::unique_ptr<Model>> LoadModel(const std::string& folder, ThreadPool* pool);
 

@@ -11,31 +11,11 @@
 #include "engine/base/tensor.h"
 #include "engine/base/types.h"
 #include "engine/kv_cache.h"
+#include "engine/model_config.h"
 #include "engine/ops.h"
 #include "kernels/thread_pool.h"
 
 namespace hone {
-
-// Sizes, in the words of Hugging Face's config.json.
-struct ModelConfig {
-  std::string family = "llama";
-  int32_t vocab_size = 0;
-  int32_t hidden_size = 0;
-  int32_t intermediate_size = 0;
-  int32_t layers = 0;
-  int32_t heads = 0;
-  int32_t kv_heads = 0;
-  int32_t head_dim = 0;
-  int32_t max_position_embeddings = 0;
-  double rope_theta = 10000;
-  double rms_norm_eps = 1e-5;
-  bool tie_word_embeddings = true;
-  double initializer_std = 0.02;
-  TokenId begin_token = 1;
-  TokenId end_token = 2;
-
-  int64_t kv_page_bytes() const { return KvCache::PageBytes(layers, kv_heads, head_dim); }
-};
 
 enum class WeightLayout {
   kPlain,   // a vector
