@@ -91,4 +91,23 @@ std::string Visible(absl::string_view text, size_t max_bytes) {
   return absl::StrCat(head, kGap, tail);
 }
 
+bool NestsTooDeep(absl::string_view json) {
+  int depth = 0;
+  bool in_text = false;
+  for (size_t at = 0; at < json.size(); ++at) {
+    const char c = json[at];
+    if (in_text) {
+      if (c == '\\') ++at;
+      in_text = c != '"';
+    } else if (c == '"') {
+      in_text = true;
+    } else if (c == '[' || c == '{') {
+      if (++depth > kDeepestJson) return true;
+    } else if (c == ']' || c == '}') {
+      --depth;
+    }
+  }
+  return false;
+}
+
 }  // namespace hone

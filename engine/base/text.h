@@ -30,4 +30,9 @@ Utf8Step ReadUtf8(absl::string_view text, size_t at);  // at < text.size()
 // \n and \xff, and what does not fit gives way to "..." in the middle, because both ends of a message carry meaning.
 std::string Visible(absl::string_view text, size_t max_bytes);
 
+// Whether a JSON text has brackets more than kDeepestJson deep, as no real one has. Printing and comparing a parsed value calls itself for
+// each level, so that a hostile text can end the program: ask before parsing what comes from outside.
+inline constexpr int kDeepestJson = 100;
+bool NestsTooDeep(absl::string_view json);
+
 }  // namespace hone
