@@ -18,7 +18,7 @@ readonly cupti=nvidia-cuda-cupti==13.0.85
 
 readonly build_packages=(cmake ninja-build g++ python3 libabsl-dev libgmock-dev libgtest-dev libhwy-dev libonig-dev libprotobuf-dev
   libsentencepiece-dev libutf8proc-dev nlohmann-json3-dev protobuf-compiler)
-readonly test_packages=(clang-format-14)
+readonly test_packages=(clang-14 clang-format-14 libclang-rt-14-dev)
 readonly peers_stamp_of=(tools/setup.sh tests/peers/requirements.txt tests/peers/stub_cuda.py)
 
 say() { echo "setup: $*" >&2; }
