@@ -56,7 +56,9 @@ double YarnAttentionFactor(ConfigReader& reader, const std::string& in, double f
 
 void ReadYarn(ConfigReader& reader, const std::string& in, int32_t positions, RopeConfig& rope) {
   rope.type = RopeType::kYarn;
-  rope.factor = reader.Positive(in + "factor", positions / rope.original_positions);
+  std::optional<double> stretch;
+  if (reader.Has(in + "original_max_position_embeddings")) stretch = positions / rope.original_positions;
+  rope.factor = reader.Positive(in + "factor", stretch);
   rope.attention_factor = YarnAttentionFactor(reader, in, rope.factor);
   if (const double turns = reader.NonNegative(in + "beta_fast", 0); turns > 0) rope.beta_fast = turns;
   if (const double turns = reader.NonNegative(in + "beta_slow", 0); turns > 0) rope.beta_slow = turns;

@@ -23,7 +23,9 @@ absl::StatusOr<ModelConfig> Read(const Json& config, const Json& generation = nu
   std::filesystem::remove_all(folder);
   EXPECT_TRUE(MakeFolder(folder).ok());
   EXPECT_TRUE(WriteFile(folder + "/config.json", config.dump()).ok());
-  if (!generation.is_null()) EXPECT_TRUE(WriteFile(folder + "/generation_config.json", generation.dump()).ok());
+  if (!generation.is_null()) {
+    EXPECT_TRUE(WriteFile(folder + "/generation_config.json", generation.dump()).ok());
+  }
   return ReadModelConfig(folder);
 }
 
@@ -184,6 +186,7 @@ TEST(ModelConfig, WhatIsNotSupportedIsRefusedByName) {
        "linear, llama3 or yarn; angles that change with a text's length would make cached keys stale"},
       {"llama", rope({{"type", "longrope"}}), "'rope_scaling/type' is \"longrope\""},
       {"llama", rope({{"type", "su"}}), "'rope_scaling/type' is \"su\""},
+      {"llama", rope({{"type", "yarn"}}), "'rope_scaling/factor' is missing, wanted a positive number"},
       {"llama", rope({{"type", "linear"}}), "'rope_scaling/factor' is missing, wanted a positive number"},
       {"llama", rope({{"type", "linear"}, {"factor", 2}, {"warp", 3}}),
        "'rope_scaling/warp' is 3; this build does not"},
