@@ -29,8 +29,8 @@ struct ModelConfig {
   bool tie_word_embeddings = true;
   bool attention_bias = false;  // where the family leaves it open
   bool mlp_bias = false;        // likewise
-  std::vector<int32_t>
-      windows;  // each layer's sliding window, kernels::kWholeSequence for none; empty: no layer has one
+  // Each layer's sliding window, kernels::kWholeSequence for none; empty: no layer has one.
+  std::vector<int32_t> windows;
   double initializer_std = 0.02;
   TokenId begin_token = -1;         // -1: none
   std::vector<TokenId> end_tokens;  // each ends an answer

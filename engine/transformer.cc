@@ -2,7 +2,6 @@
 
 #include <ATen/ops/zeros.h>
 
-#include <algorithm>
 #include <optional>
 
 #include "engine/base/check.h"
@@ -134,17 +133,21 @@ void ReadLayerWindows(ConfigReader& reader, ModelConfig& config) {
   const int32_t first = reader.Int("max_window_layers", 0, INT32_MAX, {.missing = 28});
   const std::vector<std::string> types = reader.Texts("layer_types");
   const int32_t window = used ? size : kWholeSequence;
-  if (!types.empty() && static_cast<int32_t>(types.size()) != config.layers) {
-    reader.Fail("layer_types", absl::StrCat(config.layers, " entries, one for each layer"));
-  }
   config.windows.assign(config.layers, kWholeSequence);
-  for (int32_t layer = 0; layer < std::min<int32_t>(config.layers, types.empty() ? config.layers : types.size());
-       ++layer) {
-    const bool slides = types.empty() ? layer >= first : types[layer] == "sliding_attention";
+  if (types.empty()) {
+    for (int32_t layer = first; layer < config.layers; ++layer) config.windows[layer] = window;
+    return;
+  }
+  if (static_cast<int32_t>(types.size()) != config.layers) {
+    reader.Fail("layer_types", absl::StrCat(config.layers, " entries, one for each layer"));
+    return;
+  }
+  for (int32_t layer = 0; layer < config.layers; ++layer) {
+    const bool slides = types[layer] == "sliding_attention" && window != kWholeSequence;
     if (slides) config.windows[layer] = window;
-    const bool known = types.empty() || types[layer] == "full_attention" || (slides && window != kWholeSequence);
-    if (!known)
+    if (!slides && types[layer] != "full_attention") {
       reader.Fail("layer_types", "full_attention, or sliding_attention with use_sliding_window and sliding_window");
+    }
   }
 }
 

@@ -19,7 +19,7 @@ import transformers
 
 SOURCE = os.environ.get("HONE_SOURCE") or os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
 sys.path.insert(0, os.path.join(SOURCE, "tests/e2e"))
-from hone_cli import hone, lines  # noqa: E402
+from hone_cli import hone, lines, newest, train  # noqa: E402
 
 TEXTS, TEXT_TOKENS, PROMPTS, NEW_TOKENS = 4, 512, 64, 128
 TOLERANCE = 1e-4  # of log-probabilities
@@ -30,6 +30,7 @@ WEIGHT_STD = 0.15
 torch.set_num_threads(2)
 
 SIZES = {"vocab_size": VOCABULARY, "intermediate_size": 80, "num_hidden_layers": 3, "max_position_embeddings": 1024}
+FIRST_PIECES = ["<unk>", "<s>", "</s>", "\u2581", *"0123456789+-*/()=:"]
 ROPES = {
     "default": {"rope_type": "default", "rope_theta": 10000.0},
     "linear": {"rope_type": "linear", "rope_theta": 100000.0, "factor": 3.0},
@@ -75,12 +76,13 @@ def product():
 
 
 def write_tokenizer(folder):
-    """One piece a token: what the numbers mean is no matter here."""
+    """One piece a character, those of countdown's problems first; for the rest it does not matter what the numbers mean."""
     model = sentencepiece_model.ModelProto()
     kinds = sentencepiece_model.ModelProto.SentencePiece
     for token in range(VOCABULARY):
         kind = kinds.UNKNOWN if token == 0 else kinds.CONTROL if token < 3 else kinds.NORMAL
-        model.pieces.add(piece=("<unk>", "<s>", "</s>")[token] if token < 3 else chr(0x4E00 + token), score=-float(token), type=kind)
+        piece = FIRST_PIECES[token] if token < len(FIRST_PIECES) else chr(0x4E00 + token)
+        model.pieces.add(piece=piece, score=-float(token), type=kind)
     model.trainer_spec.model_type = model.trainer_spec.CHAR
     model.normalizer_spec.name = "identity"
     with open(f"{folder}/tokenizer.model", "wb") as file:
@@ -182,6 +184,31 @@ def random_checkpoints():
             generate_too(model, "checkpoint", prompts[9])
 
 
+RECIPE = """
+name: "families" seed: 1 threads: 2
+task: "countdown(numbers=2, high=9, target_high=30)"
+model { path: "checkpoint" }
+stage { kind: SFT steps: 3 batch_size: 8 learning_rate: 1e-2 }
+evaluation { prompts: 2 }
+"""
+
+
+def trained_checkpoint_loads():
+    """A model that was read, trained a little and saved keeps its family's keys: transformers has the same numbers for it."""
+    make_checkpoint(config("Mistral", ROPES["yarn"], True, sliding_window=5, eos_token_id=[2, 9]), "checkpoint", 99)
+    with open("recipe.textproto", "w", encoding="utf-8") as file:
+        file.write(RECIPE)
+    shutil.rmtree("run", ignore_errors=True)
+    train("run", recipe="recipe.textproto")
+    model = transformers.AutoModelForCausalLM.from_pretrained(newest("run"), dtype=torch.float32).eval()
+    assert model.config.sliding_window == 5 and model.generation_config.eos_token_id == [2, 9], model.config
+    before = transformers.AutoModelForCausalLM.from_pretrained("checkpoint")
+    assert not torch.equal(before.model.embed_tokens.weight, model.model.embed_tokens.weight)
+    random = torch.Generator().manual_seed(2)
+    prompts = [torch.randint(0, VOCABULARY, (20,), generator=random).tolist() for _ in range(PROMPTS)]
+    check("Mistral, trained", model, newest("run"), prompts, prompts, {2, 9})
+
+
 def real_model(folder):
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
@@ -198,3 +225,4 @@ if sys.argv[1:]:
         real_model(argument)
 else:
     random_checkpoints()
+    trained_checkpoint_loads()
