@@ -1,17 +1,83 @@
 #include "engine/checkpoint.h"
 
+#include <set>
+
+#include "absl/strings/match.h"
 #include "engine/base/file.h"
+#include "kernels/gemm.h"
 
 namespace hone {
+namespace {
+
+// Conversion goes in pieces of about this size, that a core's cache holds.
+constexpr int64_t kPieceFloats = 1 << 16;
+
+// A config.json that lies about sizes must not make NewModel ask for more memory than the weights could fill. Up to this much a message
+// about the first wrong tensor is better.
+constexpr double kHarmlessFloats = 1 << 28;
+
+double FloatsOf(const ModelConfig& config) {
+  const double hidden = config.hidden_size, attention = 2.0 * (config.heads + config.kv_heads) * config.head_dim;
+  const double layer = hidden * (attention + 3.0 * config.intermediate_size + 2);
+  return config.layers * layer + hidden * config.vocab_size * (config.tie_word_embeddings ? 1 : 2);
+}
+
+absl::Status CheckTotal(const std::string& folder, const ModelConfig& config, const SafetensorsFile& file) {
+  const double wanted = FloatsOf(config), stored = static_cast<double>(file.data_bytes()) / 2;
+  if (wanted <= std::max(stored * 1.01, kHarmlessFloats)) return absl::OkStatus();
+  return InputError(folder, ": config.json describes a model of ", wanted, " weights, the safetensors hold ",
+                    file.data_bytes(), " bytes; they do not belong together");
+}
+
+// Every tensor that the model wants is there in its shape, and none is left over that would change the arithmetic.
+absl::Status CheckTensors(const Model& model, const SafetensorsFile& file) {
+  const std::string embedding = "model.embed_tokens.weight", head = "lm_head.weight";
+  std::set<std::string> wanted;
+  for (const Parameter& parameter : model.parameters()) {
+    HONE_RETURN_IF_ERROR(file.CheckShape(parameter.name, parameter.shape));
+    wanted.insert(parameter.name);
+  }
+  for (const std::string& name : file.names()) {
+    // Old checkpoints keep the rotary frequencies, which follow from config.json.
+    if (wanted.count(name) > 0 || absl::EndsWith(name, "rotary_emb.inv_freq")) continue;
+    if (name == head && model.config().tie_word_embeddings) {
+      // Versions of transformers differ in which of two different ones they use.
+      if (file.Equal(head, embedding)) continue;
+      return InputError(file.Where(head), " differs from '", embedding,
+                        "', but config.json ties the two; set tie_word_embeddings to false or remove one");
+    }
+    return InputError(file.Where(name), " has no place in this ", model.config().family,
+                      " model; without it the results would be others, so config.json or the file is wrong");
+  }
+  return absl::OkStatus();
+}
+
+// Straight from the mapped file into the parameter's layout.
+absl::Status LoadParameter(const SafetensorsFile& file, ThreadPool& pool, Parameter& parameter) {
+  const int64_t rows = parameter.shape[0], width = parameter.shape.size() == 2 ? parameter.shape[1] : 1;
+  const int64_t piece = std::max<int64_t>(1, kPieceFloats / (width * kernels::kPanel)) * kernels::kPanel;
+  const int64_t pieces = (rows + piece - 1) / piece;
+  std::vector<absl::Status> done(pieces);
+  file.Prefetch(parameter.name);
+  pool.Run(pieces, [&](int64_t index) {
+    const int64_t first = index * piece, count = std::min(piece, rows - first);
+    std::vector<float> plain(count * width);
+    done[index] = file.Read(parameter.name, first * width, count * width, plain.data());
+    if (done[index].ok()) AssignPlainRows(parameter, first, count, plain.data(), parameter.value);
+  });
+  for (const absl::Status& status : done) HONE_RETURN_IF_ERROR(status);
+  return absl::OkStatus();
+}
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<Model>> LoadModel(const std::string& folder, ThreadPool* pool) {
   HONE_ASSIGN_OR_RETURN(const ModelConfig config, ReadModelConfig(folder));
-  HONE_ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::Open(folder + "/model.safetensors"));
+  HONE_ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::OpenFolder(folder));
+  HONE_RETURN_IF_ERROR(CheckTotal(folder, config, file));
   HONE_ASSIGN_OR_RETURN(std::unique_ptr<Model> model, NewModel(config, pool));
-  for (Parameter& parameter : model->parameters()) {
-    HONE_ASSIGN_OR_RETURN(const std::vector<float> plain, file.Read(parameter.name, parameter.shape));
-    AssignPlainWeights(parameter, plain.data(), parameter.value);
-  }
+  HONE_RETURN_IF_ERROR(CheckTensors(*model, file));
+  for (Parameter& parameter : model->parameters()) HONE_RETURN_IF_ERROR(LoadParameter(file, *pool, parameter));
   return model;
 }
 

@@ -48,13 +48,19 @@ std::vector<float> PlainWeights(const Parameter& parameter, const Tensor& value)
 }
 
 void AssignPlainWeights(const Parameter& parameter, const float* plain, Tensor& value) {
+  AssignPlainRows(parameter, 0, parameter.shape[0], plain, value);
+}
+
+void AssignPlainRows(const Parameter& parameter, int64_t first, int64_t count, const float* plain, Tensor& value) {
+  HONE_CHECK(first % kernels::kPanel == 0 && first + count <= parameter.shape[0]);
   float* data = value.mutable_data_ptr<float>();
   if (parameter.layout == WeightLayout::kPlain) {
-    std::memcpy(data, plain, parameter.shape[0] * sizeof(float));
+    std::memcpy(data + first, plain, count * sizeof(float));
     return;
   }
+  const int64_t width = parameter.shape[1];
   ThreadPool serial(1);
-  kernels::Pack(serial, {plain, parameter.shape[1], 1}, parameter.shape[0], parameter.shape[1], data);
+  kernels::Pack(serial, {plain, width, 1}, count, width, data + kernels::PackedSize(first, width));
 }
 
 const ModelFamily* FindModelFamily(const std::string& name) {

@@ -34,6 +34,9 @@ struct Parameter {
 // Conversion between a parameter and plain row-major numbers of its shape.
 std::vector<float> PlainWeights(const Parameter& parameter, const Tensor& value);
 void AssignPlainWeights(const Parameter& parameter, const float* plain, Tensor& value);
+// Rows first .. first + count - 1 of it, `first` a multiple of kernels::kPanel, from their plain numbers. Different rows may be assigned by
+// different threads at a time.
+void AssignPlainRows(const Parameter& parameter, int64_t first, int64_t count, const float* plain, Tensor& value);
 
 // The tokens of one pass: row r is tokens[r] at positions[r] of some sequence, described by `attention`.
 struct ModelRows {
