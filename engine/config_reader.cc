@@ -70,6 +70,7 @@ ConfigReader::~ConfigReader() = default;
 absl::StatusOr<ConfigReader> ConfigReader::Parse(const std::string& path, const std::string& text) {
   auto state = std::make_unique<State>();
   state->path = path;
+  if (NestsTooDeep(text)) return InputError(path, ": brackets more than ", kDeepestJson, " deep; no model needs that");
   state->json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (state->json.is_discarded() || !state->json.is_object()) {
     return InputError(path, ": not a JSON object; copy the model folder again");

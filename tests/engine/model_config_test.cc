@@ -225,6 +225,17 @@ TEST(ModelConfig, WhatIsNotSupportedIsRefusedByName) {
   }
 }
 
+TEST(ModelConfig, NoJson) {
+  ASSERT_TRUE(MakeFolder("broken").ok());
+  const std::string deep(100000, '[');
+  for (const std::string& text :
+       {std::string("{"), std::string("[]"), std::string(), "{\"rope_scaling\": " + deep,
+        "{\"a\": " + deep + std::string(100000, ']') + "}", std::string("{\"a\": \"\xff\"}")}) {
+    ASSERT_TRUE(WriteFile("broken/config.json", text).ok());
+    EXPECT_EQ(ReadModelConfig("broken").status().code(), absl::StatusCode::kInvalidArgument) << text.substr(0, 30);
+  }
+}
+
 TEST(ModelConfig, KeysThatSayNothingAreIgnored) {
   for (const Json& value : {Json(nullptr), Json(false), Json::object()}) {
     const auto config = Read(Merge(Small("llama"), {{"quantization_config", value}, {"some_future_key", value}}));
