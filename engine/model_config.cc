@@ -1,172 +1,233 @@
 #include "engine/model_config.h"
 
+#include <cctype>
+#include <cmath>
+#include <filesystem>
 #include <nlohmann/json.hpp>
-#include <optional>
 
+#include "engine/base/check.h"
 #include "engine/base/file.h"
+#include "engine/config_reader.h"
+#include "engine/model/model.h"
 
 namespace hone {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-// Reads typed values from config.json; the first wrong one is remembered.
-class ConfigReader {
- public:
-  ConfigReader(std::string path, Json json) : path_(std::move(path)), json_(std::move(json)) {}
+// Largest sizes: some times those of any model there is, small enough that products of three fit 63 bits.
+constexpr int32_t kMaxVocabulary = 1 << 24, kMaxHidden = 1 << 18, kMaxIntermediate = 1 << 20, kMaxLayers = 1 << 12;
+constexpr int32_t kMaxHeads = 1 << 12, kMaxHeadDim = 256, kMaxPositions = 1 << 30;
 
-  int32_t Int(const char* key, std::optional<int32_t> fallback) {
-    constexpr int64_t kMax = 1 << 30;
-    const Json* value = Find(key);
-    if (value == nullptr && fallback) return *fallback;
-    const bool fits =
-        value != nullptr && value->is_number_integer() && value->get<int64_t>() >= 0 && value->get<int64_t>() <= kMax;
-    if (!fits) Fail(key, "a whole number from 0 to 1073741824");
-    return fits ? value->get<int32_t>() : 0;
+// Keys without influence on the forward pass.
+constexpr const char* kHarmless[] = {
+    // where the file comes from, and how Python loads and stores the model
+    "_name_or_path", "name_or_path", "_commit_hash", "transformers_version", "transformers.js_config", "torch_dtype",
+    "dtype", "torchscript", "tokenizer_class", "_attn_implementation", "attn_implementation",
+    "_attn_implementation_autoset", "_flash_attn_2_enabled", "use_flash_attention_2", "unsloth_version",
+    "unsloth_fixed", "is_llama_config", "model_max_length", "max_sequence_length", "task_specific_params",
+    // what a call returns
+    "use_cache", "return_dict", "output_attentions", "output_hidden_states", "problem_type", "id2label", "label2id",
+    // training in Python; here training is the generator's pass, without dropout
+    "attention_dropout", "hidden_dropout", "gradient_checkpointing",
+    // the same products cut differently
+    "pretraining_tp", "chunk_size_feed_forward",
+    // tokens and sampling that the caller decides about
+    "pad_token_id", "unk_token_id", "sep_token_id", "cls_token_id", "mask_token_id", "max_length", "min_length",
+    "do_sample", "num_beams", "temperature", "top_k", "top_p", "repetition_penalty"};
+
+void ReadLlama3(ConfigReader& reader, const std::string& in, RopeConfig& rope) {
+  rope.type = RopeType::kLlama3;
+  rope.factor = reader.Positive(in + "factor", std::nullopt);
+  rope.low_frequency_factor = reader.Positive(in + "low_freq_factor", std::nullopt);
+  rope.high_frequency_factor = reader.Positive(in + "high_freq_factor", std::nullopt);
+  if (rope.high_frequency_factor <= rope.low_frequency_factor) {
+    reader.Fail(in + "high_freq_factor", "more than low_freq_factor");
   }
+}
 
-  double Number(const char* key, double fallback) {
-    const Json* value = Find(key);
-    if (value != nullptr && !(value->is_number() && value->get<double>() > 0)) Fail(key, "a positive number");
-    return value != nullptr && value->is_number() ? value->get<double>() : fallback;
+// Scores grow with the logarithm of the stretch unless the file gives the factor or the two weights of their quotient.
+double YarnAttentionFactor(ConfigReader& reader, const std::string& in, double factor) {
+  const auto growth = [factor](double weight) { return factor <= 1 ? 1.0 : 0.1 * weight * std::log(factor) + 1; };
+  const double over = reader.NonNegative(in + "mscale", 0), under = reader.NonNegative(in + "mscale_all_dim", 0);
+  const double inferred = over > 0 && under > 0 ? growth(over) / growth(under) : growth(1);
+  return reader.NonNegative(in + "attention_factor", inferred);
+}
+
+void ReadYarn(ConfigReader& reader, const std::string& in, int32_t positions, RopeConfig& rope) {
+  rope.type = RopeType::kYarn;
+  std::optional<double> stretch;
+  if (reader.Has(in + "original_max_position_embeddings")) stretch = positions / rope.original_positions;
+  rope.factor = reader.Positive(in + "factor", stretch);
+  rope.attention_factor = YarnAttentionFactor(reader, in, rope.factor);
+  if (const double turns = reader.NonNegative(in + "beta_fast", 0); turns > 0) rope.beta_fast = turns;
+  if (const double turns = reader.NonNegative(in + "beta_slow", 0); turns > 0) rope.beta_slow = turns;
+  rope.truncate = reader.Bool(in + "truncate", true);
+  if (rope.theta <= 1) reader.Fail(in + "rope_theta", "more than 1 for yarn");
+}
+
+// transformers 5 writes rope_parameters with the base in it; before, rope_scaling and rope_theta stood side by side.
+RopeConfig ReadRope(ConfigReader& reader, int32_t positions) {
+  const std::string in = reader.Has("rope_scaling") ? "rope_scaling/" : "rope_parameters/";
+  RopeConfig rope;
+  rope.theta = reader.Positive(in + "rope_theta", reader.Positive("rope_theta", 10000));
+  const std::string older = reader.Text(in + "type", "default"), type = reader.Text(in + "rope_type", older);
+  reader.Require("partial_rotary_factor", "1.0");
+  reader.Require(in + "partial_rotary_factor", "1.0");
+  if (type == "llama3" || type == "yarn") {
+    rope.original_positions = reader.Positive(in + "original_max_position_embeddings", positions);
   }
-
-  bool Bool(const char* key, bool fallback) {
-    const Json* value = Find(key);
-    if (value != nullptr && !value->is_boolean()) Fail(key, "true or false");
-    return value != nullptr && value->is_boolean() ? value->get<bool>() : fallback;
+  if (type == "linear") {
+    rope.type = RopeType::kLinear;
+    rope.factor = reader.Positive(in + "factor", std::nullopt);
+  } else if (type == "llama3") {
+    ReadLlama3(reader, in, rope);
+  } else if (type == "yarn") {
+    ReadYarn(reader, in, positions, rope);
+  } else if (type != "default") {
+    const bool by_length = type == "dynamic" || type == "longrope";
+    reader.Fail(
+        reader.Has(in + "rope_type") ? in + "rope_type" : in + "type",
+        absl::StrCat("default, linear, llama3 or yarn",
+                     by_length ? "; angles that change with a text's length would make cached keys stale" : ""));
   }
+  return rope;
+}
 
-  std::string Text(const char* key, const std::string& fallback) {
-    const Json* value = Find(key);
-    if (value != nullptr && !value->is_string()) Fail(key, "a text");
-    return value != nullptr && value->is_string() ? value->get<std::string>() : fallback;
-  }
-
-  // The first entry where a list is given: generation then stops at that token.
-  int32_t Token(const char* key, int32_t fallback) {
-    const Json* value = Find(key);
-    if (value != nullptr && value->is_array() && !value->empty()) value = &value->front();
-    if (value == nullptr) return fallback;
-    if (!value->is_number_unsigned()) Fail(key, "a token id");
-    return value->is_number_unsigned() ? value->get<int32_t>() : fallback;
-  }
-
-  // Only `supported` keeps the arithmetic that this program has.
-  void Require(const char* key, const Json& supported) {
-    const Json* value = Find(key);
-    if (value != nullptr && *value != supported) Fail(key, supported.dump() + ", nothing else is supported");
-  }
-
-  // transformers 5 keeps rope_theta inside rope_parameters.
-  double RopeTheta() {
-    const Json* parameters = Find("rope_parameters");
-    if (parameters == nullptr) return Number("rope_theta", 10000);
-    const bool plain = parameters->is_object() && parameters->value("rope_type", "default") == "default";
-    if (!plain) Fail("rope_parameters", "rope_type \"default\", nothing else is supported");
-    const bool given = plain && parameters->contains("rope_theta") && (*parameters)["rope_theta"].is_number();
-    return given ? (*parameters)["rope_theta"].get<double>() : Number("rope_theta", 10000);
-  }
-
-  const absl::Status& status() const { return status_; }
-
- private:
-  const Json* Find(const char* key) const {
-    const auto found = json_.find(key);
-    return found == json_.end() || found->is_null() ? nullptr : &*found;
-  }
-  void Fail(const char* key, const std::string& wanted) {
-    if (!status_.ok()) return;
-    const Json* value = Find(key);
-    status_ = InputError(path_, ": '", key, "' is ", value == nullptr ? "missing" : value->dump().substr(0, 80),
-                         ", wanted ", wanted);
-  }
-
-  std::string path_;
-  Json json_;
-  absl::Status status_;
-};
-
-absl::Status CheckSizes(const std::string& path, const ModelConfig& config) {
-  const std::pair<const char*, int32_t> sizes[] = {
-      {"vocab_size", config.vocab_size},     {"hidden_size", config.hidden_size},
-      {"num_hidden_layers", config.layers},  {"intermediate_size", config.intermediate_size},
-      {"num_attention_heads", config.heads}, {"num_key_value_heads", config.kv_heads},
-      {"head_dim", config.head_dim},         {"max_position_embeddings", config.max_position_embeddings}};
-  for (const auto& [name, value] : sizes) {
-    if (value < 1) return InputError(path, ": '", name, "' is ", value, ", wanted at least 1");
-  }
+void ReadSizes(ConfigReader& reader, const ConfigDefaults& defaults, ModelConfig& config) {
+  config.vocab_size = reader.Int("vocab_size", 1, kMaxVocabulary);
+  config.hidden_size = reader.Int("hidden_size", 1, kMaxHidden);
+  config.intermediate_size = reader.Int("intermediate_size", 1, kMaxIntermediate);
+  config.layers = reader.Int("num_hidden_layers", 1, kMaxLayers);
+  config.heads = reader.Int("num_attention_heads", 1, kMaxHeads);
+  const int32_t kv_heads = defaults.kv_heads > 0 ? defaults.kv_heads : config.heads;
+  config.kv_heads = reader.Int("num_key_value_heads", 1, kMaxHeads, {.missing = kv_heads, .null = config.heads});
   if (config.heads % config.kv_heads != 0) {
-    return InputError(path, ": num_key_value_heads ", config.kv_heads, " does not divide num_attention_heads ",
-                      config.heads);
+    reader.Fail("num_key_value_heads", absl::StrCat("a divisor of num_attention_heads, ", config.heads));
   }
-  if (config.head_dim % 2 != 0 || config.head_dim > 256) {
-    return InputError(path, ": head_dim is ", config.head_dim, ", wanted an even number up to 256");
+  const int32_t split = config.hidden_size / config.heads;
+  config.head_dim = reader.Int("head_dim", 1, kMaxHeadDim,
+                               {.missing = defaults.head_dim > 0 ? defaults.head_dim : split, .null = split});
+  if (config.head_dim < 2 || config.head_dim % 2 != 0 || config.head_dim > kMaxHeadDim) {
+    reader.Fail("head_dim", absl::StrCat("an even number up to ", kMaxHeadDim,
+                                         "; if missing, it is hidden_size / "
+                                         "num_attention_heads, here ",
+                                         split));
+  }
+  config.max_position_embeddings =
+      reader.Int("max_position_embeddings", 1, kMaxPositions, {.missing = defaults.positions});
+}
+
+// The heads of other tasks compute something else from the same body.
+void CheckArchitecture(ConfigReader& reader, const char* wanted) {
+  const auto lower = [](std::string text) {
+    for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    return text;
+  };
+  for (const std::string& name : reader.Texts("architectures")) {
+    if (lower(name) != lower(wanted)) reader.Fail("architectures", absl::StrCat("[\"", wanted, "\"]"));
+  }
+}
+
+// generation_config.json goes first: an instruction-tuned model often ends its answers with more tokens than it was trained with.
+absl::Status ReadGenerationConfig(const std::string& folder, ModelConfig& config) {
+  const std::string path = folder + "/generation_config.json";
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) return absl::OkStatus();
+  HONE_ASSIGN_OR_RETURN(config.generation_text, ReadFile(path));
+  HONE_ASSIGN_OR_RETURN(ConfigReader reader, ConfigReader::Parse(path, config.generation_text));
+  const std::vector<TokenId> end_tokens = reader.Tokens("eos_token_id", {});
+  if (!end_tokens.empty()) config.end_tokens = end_tokens;
+  return reader.status();
+}
+
+absl::Status CheckTokens(const std::string& path, const ModelConfig& config) {
+  for (const TokenId token : config.end_tokens) {
+    if (token >= config.vocab_size) {
+      return InputError(path, ": eos_token_id ", token, " is outside the vocabulary of ", config.vocab_size);
+    }
   }
   return absl::OkStatus();
 }
 
+void AddTokens(const ModelConfig& config, Json& json) {
+  if (config.begin_token >= 0) json["bos_token_id"] = config.begin_token;
+  if (config.end_tokens.size() == 1) json["eos_token_id"] = config.end_tokens[0];
+  if (config.end_tokens.size() > 1) json["eos_token_id"] = config.end_tokens;
+}
+
 }  // namespace
+
+int64_t ModelConfig::estimated_parameters() const {
+  const int64_t hidden = hidden_size, query = int64_t{heads} * head_dim, kv = int64_t{kv_heads} * head_dim;
+  const int64_t layer = 2 * hidden + 2 * hidden * query + 2 * hidden * kv + 3 * hidden * intermediate_size;
+  return layers * layer + hidden + (tie_word_embeddings ? 1 : 2) * int64_t{vocab_size} * hidden;
+}
 
 absl::StatusOr<ModelConfig> ReadModelConfig(const std::string& folder) {
   const std::string path = folder + "/config.json";
-  HONE_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
-  Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded() || !json.is_object())
-    return InputError(path, ": not a JSON object; copy the model folder again");
-  ConfigReader reader(path, std::move(json));
   ModelConfig config;
+  HONE_ASSIGN_OR_RETURN(config.config_text, ReadFile(path));
+  HONE_ASSIGN_OR_RETURN(ConfigReader reader, ConfigReader::Parse(path, config.config_text));
   config.family = reader.Text("model_type", "");
-  if (config.family != "llama") return InputError(path, ": no model family '", config.family, "'; have: llama");
-  config.vocab_size = reader.Int("vocab_size", std::nullopt);
-  config.hidden_size = reader.Int("hidden_size", std::nullopt);
-  config.intermediate_size = reader.Int("intermediate_size", std::nullopt);
-  config.layers = reader.Int("num_hidden_layers", std::nullopt);
-  config.heads = reader.Int("num_attention_heads", std::nullopt);
-  config.kv_heads = reader.Int("num_key_value_heads", config.heads);
-  config.head_dim = reader.Int("head_dim", config.heads > 0 ? config.hidden_size / config.heads : 0);
-  config.max_position_embeddings = reader.Int("max_position_embeddings", 2048);
-  config.rope_theta = reader.RopeTheta();
-  config.rms_norm_eps = reader.Number("rms_norm_eps", 1e-6);
-  config.tie_word_embeddings = reader.Bool("tie_word_embeddings", false);
-  config.initializer_std = reader.Number("initializer_range", 0.02);
-  config.begin_token = reader.Token("bos_token_id", 1);
-  config.end_token = reader.Token("eos_token_id", 2);
-  reader.Require("hidden_act", "silu");
-  reader.Require("attention_bias", false);
-  reader.Require("mlp_bias", false);
-  reader.Require("rope_scaling", nullptr);
   HONE_RETURN_IF_ERROR(reader.status());
-  HONE_RETURN_IF_ERROR(CheckSizes(path, config));
+  const ModelFamily* family = FindModelFamily(config.family);
+  if (family == nullptr) return InputError(path, ": ", NoModelFamily(config.family));
+  CheckArchitecture(reader, family->architecture);
+  ReadSizes(reader, family->defaults, config);
+  config.rope = ReadRope(reader, config.max_position_embeddings);
+  config.rms_norm_eps = reader.Positive("rms_norm_eps", 1e-6);
+  config.tie_word_embeddings = reader.Bool("tie_word_embeddings", false);
+  config.initializer_std = reader.NonNegative("initializer_range", 0.02);
+  const std::vector<TokenId> begin = reader.Tokens("bos_token_id", family->defaults.begin_tokens);
+  config.begin_token = begin.empty() ? -1 : begin[0];
+  config.end_tokens = reader.Tokens("eos_token_id", family->defaults.end_tokens);
+  reader.Require("hidden_act", "\"silu\"");
+  for (const char* key : kHarmless) reader.Ignore(key);
+  family->read(reader, config);
+  HONE_RETURN_IF_ERROR(reader.Finish());
+  HONE_RETURN_IF_ERROR(ReadGenerationConfig(folder, config));
+  HONE_RETURN_IF_ERROR(CheckTokens(folder, config));
   return config;
 }
 
 std::string ModelConfigText(const ModelConfig& config, StorageType type) {
-  const Json json = {{"architectures", {"LlamaForCausalLM"}},
-                     {"model_type", "llama"},
-                     {"vocab_size", config.vocab_size},
-                     {"hidden_size", config.hidden_size},
-                     {"intermediate_size", config.intermediate_size},
-                     {"num_hidden_layers", config.layers},
-                     {"num_attention_heads", config.heads},
-                     {"num_key_value_heads", config.kv_heads},
-                     {"head_dim", config.head_dim},
-                     {"max_position_embeddings", config.max_position_embeddings},
-                     {"rope_theta", config.rope_theta},
-                     {"rms_norm_eps", config.rms_norm_eps},
-                     {"tie_word_embeddings", config.tie_word_embeddings},
-                     {"initializer_range", config.initializer_std},
-                     {"hidden_act", "silu"},
-                     {"attention_bias", false},
-                     {"mlp_bias", false},
-                     {"bos_token_id", config.begin_token},
-                     {"eos_token_id", config.end_token},
-                     {"torch_dtype", type == StorageType::kFloat32 ? "float32" : "bfloat16"}};
+  const char* dtype = type == StorageType::kFloat32 ? "float32" : "bfloat16";
+  if (!config.config_text.empty()) {
+    Json json = Json::parse(config.config_text);
+    json[json.contains("dtype") ? "dtype" : "torch_dtype"] = dtype;
+    return json.dump(2) + "\n";
+  }
+  // What a recipe can ask for; transformers' defaults for absent keys differ by family, so every key is written.
+  HONE_CHECK(config.rope.type == RopeType::kDefault && config.windows.empty());
+  Json json = {{"architectures", {FindModelFamily(config.family)->architecture}},
+               {"model_type", config.family},
+               {"vocab_size", config.vocab_size},
+               {"hidden_size", config.hidden_size},
+               {"intermediate_size", config.intermediate_size},
+               {"num_hidden_layers", config.layers},
+               {"num_attention_heads", config.heads},
+               {"num_key_value_heads", config.kv_heads},
+               {"head_dim", config.head_dim},
+               {"max_position_embeddings", config.max_position_embeddings},
+               {"rope_theta", config.rope.theta},
+               {"sliding_window", nullptr},
+               {"rms_norm_eps", config.rms_norm_eps},
+               {"tie_word_embeddings", config.tie_word_embeddings},
+               {"initializer_range", config.initializer_std},
+               {"hidden_act", "silu"},
+               {"attention_bias", config.attention_bias},
+               {"mlp_bias", config.mlp_bias}};
+  AddTokens(config, json);
+  json["torch_dtype"] = dtype;
   return json.dump(2) + "\n";
 }
 
 std::string GenerationConfigText(const ModelConfig& config) {
-  const Json json = {{"bos_token_id", config.begin_token}, {"eos_token_id", config.end_token}, {"do_sample", true}};
+  if (!config.generation_text.empty()) return config.generation_text;
+  Json json;
+  AddTokens(config, json);
+  json["do_sample"] = true;
   return json.dump(2) + "\n";
 }
 

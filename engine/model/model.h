@@ -69,14 +69,46 @@ class Model {
   std::vector<Parameter> parameters_;
 };
 
-// Factories, one per file in engine/model/. The weights are zero until InitializeWeights or a checkpoint fills them.
+// What transformers takes where config.json lacks a key; 0 stands for what follows from other sizes.
+struct ConfigDefaults {
+  int32_t positions = 0;
+  int32_t kv_heads = 0;
+  int32_t head_dim = 0;
+  std::vector<TokenId> begin_tokens = {}, end_tokens = {};
+};
+
+class ConfigReader;
+
+// A family: one per file in engine/model/, one line in model.cc.
+struct ModelFamily {
+  const char* name;          // config.json's model_type
+  const char* architecture;  // transformers' class
+  ConfigDefaults defaults;
+  // Reads the keys that not every family has. The sizes have been read.
+  void (*read)(ConfigReader& reader, ModelConfig& config);
+  std::unique_ptr<Model> (*make)(const ModelConfig& config, ThreadPool* pool);
+};
+
+ModelFamily LlamaFamily();
+ModelFamily MistralFamily();
+ModelFamily Qwen2Family();
+ModelFamily Qwen3Family();
+
+// A model of the family; the weights are zero until InitializeWeights or a checkpoint fills them.
 std::unique_ptr<Model> NewLlama(const ModelConfig& config, ThreadPool* pool);
+std::unique_ptr<Model> NewMistral(const ModelConfig& config, ThreadPool* pool);
+std::unique_ptr<Model> NewQwen2(const ModelConfig& config, ThreadPool* pool);
+std::unique_ptr<Model> NewQwen3(const ModelConfig& config, ThreadPool* pool);
+
+// The family of this name, or null; and the line that says which there are.
+const ModelFamily* FindModelFamily(const std::string& name);
+std::string NoModelFamily(const std::string& name);
 
 // A model of config.family; an unknown family is an input error.
 absl::StatusOr<std::unique_ptr<Model>> NewModel(const ModelConfig& config, ThreadPool* pool);
 
 // Normal weights of standard deviation config.initializer_std, those that write to the residual stream divided by
-// sqrt(2 * layers) as in GPT-2; norms 1. A function of the seed.
+// sqrt(2 * layers) as in GPT-2; norms 1, biases 0. A function of the seed.
 void InitializeWeights(Model& model, uint64_t seed);
 
 }  // namespace hone
