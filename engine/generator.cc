@@ -228,7 +228,10 @@ class Session {
 
   bool Ends(ActiveSample& sample) const {
     sample.sample.finish_reason = FinishReason::kStop;
-    if (!options_.ignore_end_tokens && sample.sample.tokens.back() == config_.end_token) return true;
+    const std::vector<TokenId>& ends = config_.end_tokens;
+    if (!options_.ignore_end_tokens && std::find(ends.begin(), ends.end(), sample.sample.tokens.back()) != ends.end()) {
+      return true;
+    }
     if (!options_.stop.empty() && HitsStopText(sample.sample.tokens)) return true;
     sample.sample.finish_reason = FinishReason::kLength;
     return static_cast<int32_t>(sample.sample.tokens.size()) >= options_.max_new_tokens;

@@ -56,5 +56,18 @@ TEST(VisibleTest, KeepsBothEnds) {
   }
 }
 
+TEST(NestsTooDeepTest, CountsBracketsOutsideOfTexts) {
+  const std::string limit(kDeepestJson, '[');
+  EXPECT_FALSE(NestsTooDeep(limit));
+  EXPECT_TRUE(NestsTooDeep(limit + "{"));
+  EXPECT_TRUE(NestsTooDeep("{\"a\": " + limit));
+  EXPECT_FALSE(
+      NestsTooDeep("[" + std::string(kDeepestJson - 1, '{') + std::string(kDeepestJson - 1, '}') + limit.substr(1)));
+  // Inside of a text, also after an escaped quote, a bracket is a letter.
+  EXPECT_FALSE(NestsTooDeep(limit + "\"[[\\\"[[\""));
+  EXPECT_TRUE(NestsTooDeep(limit + "\"\\\\\"["));
+  EXPECT_FALSE(NestsTooDeep(""));
+}
+
 }  // namespace
 }  // namespace hone
