@@ -229,7 +229,8 @@ class Session {
   bool Ends(ActiveSample& sample) const {
     sample.sample.finish_reason = FinishReason::kStop;
     const std::vector<TokenId>& ends = config_.end_tokens;
-    if (std::find(ends.begin(), ends.end(), sample.sample.tokens.back()) != ends.end()) return true;
+    const bool ended = std::find(ends.begin(), ends.end(), sample.sample.tokens.back()) != ends.end();
+    if (ended && !options_.ignore_end_tokens) return true;
     if (!options_.stop.empty() && HitsStopText(sample.sample.tokens)) return true;
     sample.sample.finish_reason = FinishReason::kLength;
     return static_cast<int32_t>(sample.sample.tokens.size()) >= options_.max_new_tokens;
