@@ -138,11 +138,17 @@ absl::Status AddStep(const Json& json, TextDecoder& decoder) {
                     "ByteFallback, Fuse, Strip");
 }
 
-bool IsByteLevelDecoder(const Json& json) {
+bool IsOfType(const Json& json, const char* type) {
   if (!json.is_object()) return false;
-  if (json.value("type", Json()) == "ByteLevel") return true;
-  const Json steps = json.value("decoders", Json());
-  return steps.is_array() && steps.size() == 1 && IsByteLevelDecoder(steps[0]);
+  const auto field = json.find("type");
+  return field != json.end() && *field == type;
+}
+
+// ByteLevel, or a Sequence of nothing else. Copies nothing and does not call itself: the JSON may nest deep.
+bool IsByteLevelDecoder(const Json& json) {
+  if (!IsOfType(json, "Sequence")) return IsOfType(json, "ByteLevel");
+  const auto steps = json.find("decoders");
+  return steps != json.end() && steps->is_array() && steps->size() == 1 && IsOfType((*steps)[0], "ByteLevel");
 }
 
 absl::StatusOr<TokenTexts> FromJson(const Json& json, const std::vector<VocabularyEntry>& vocabulary) {
@@ -207,7 +213,9 @@ absl::StatusOr<TokenId> BeginTokenOfSteps(const Json& json) {
 
 bool IsByteLevel(const std::string& tokenizer_json) {
   const Json json = Json::parse(tokenizer_json, nullptr, false);
-  return json.is_object() && IsByteLevelDecoder(json.value("decoder", Json()));
+  if (!json.is_object()) return false;
+  const auto decoder = json.find("decoder");
+  return decoder != json.end() && IsByteLevelDecoder(*decoder);
 }
 
 absl::StatusOr<TokenTexts> NewTokenTexts(const std::string& json, const std::vector<VocabularyEntry>& vocabulary) {
