@@ -14,6 +14,8 @@ namespace {
 
 using Json = nlohmann::json;
 
+constexpr size_t kMostGrowth = 16;  // of a token's text
+
 std::string Quoted(absl::string_view text) { return absl::StrCat("'", Visible(text, 60), "'"); }
 
 // A decoder for vocabularies whose texts are not bytes: per token, texts are replaced; then bytes join.
@@ -81,7 +83,7 @@ TokenTexts ByteLevelTexts(const std::vector<VocabularyEntry>& vocabulary) {
   return texts;
 }
 
-TokenTexts PlainTexts(const TextDecoder& decoder, const std::vector<VocabularyEntry>& vocabulary) {
+absl::StatusOr<TokenTexts> PlainTexts(const TextDecoder& decoder, const std::vector<VocabularyEntry>& vocabulary) {
   TokenTexts texts;
   texts.bytes = TokenTexts::Bytes::kRun;
   texts.leading_spaces = decoder.leading_spaces;
@@ -91,7 +93,12 @@ TokenTexts PlainTexts(const TextDecoder& decoder, const std::vector<VocabularyEn
       continue;
     }
     std::string text(entry.text);
-    for (const auto& replacement : decoder.replacements) absl::StrReplaceAll({replacement}, &text);
+    for (const auto& replacement : decoder.replacements) {
+      absl::StrReplaceAll({replacement}, &text);
+      // A chain of a few hostile replacements would fill any memory.
+      if (text.size() > kMostGrowth * (entry.text.size() + 1))
+        return InputError("Replace makes ", text.size(), " bytes of the token ", Quoted(entry.text));
+    }
     const auto byte = decoder.byte_fallback ? FallbackByte(text) : std::nullopt;
     if (byte) {
       Append(texts, absl::string_view(&*byte, 1), TokenTexts::Kind::kByte);

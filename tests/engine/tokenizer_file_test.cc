@@ -128,6 +128,20 @@ TEST(TokenizerJson, NamesWhatIsWrong) {
   EXPECT_THAT(ErrorOf(with("/pre_tokenizer", deep)), HasSubstr("more than 8 levels"));
 }
 
+TEST(TokenizerJson, RefusesReplacementsThatFillTheMemory) {
+  const auto chain = [](const char* list, size_t growth) {
+    const Json step = {{"type", "Replace"}, {"pattern", {{"String", "a"}}}, {"content", std::string(growth, 'a')}};
+    return Json{{"type", "Sequence"}, {list, std::vector<Json>(9, step)}};
+  };
+  Json file = TokenizerFile({"a"}, {});
+  file["normalizer"] = chain("normalizers", 1000);
+  EXPECT_THAT(std::string(NewTokenizer(file).value()->Encode("a").status().message()),
+              HasSubstr("Replace makes more than"));
+  file["normalizer"] = nullptr;
+  file["decoder"] = chain("decoders", 30);
+  EXPECT_THAT(ErrorOf(file), HasSubstr("decoder: Replace makes 900 bytes of the token 'a'"));
+}
+
 TEST(TokenizerJson, GivesUpOnRegularExpressionsWithoutEnd) {
   Json file = TokenizerFile({"a", "!"}, {});
   file["pre_tokenizer"] = {
