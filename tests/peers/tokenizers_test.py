@@ -202,6 +202,19 @@ def sentencepiece_models(texts, training):
     return count
 
 
+def refused(tokenizer):
+    """Wrong files: exit status 2 and one line."""
+    os.makedirs("folders/wrong", exist_ok=True)
+    good = json.loads(tokenizer.to_str())
+    without_merges = {**good, "model": {**good["model"], "merges": None}}
+    missing_token = {**good, "model": {**good["model"], "vocab": {text: token for text, token in good["model"]["vocab"].items() if token != 400}}}
+    for content in ("", "{", "[" * 100000, json.dumps(good)[:-1000], json.dumps(without_merges), json.dumps(missing_token)):
+        with open("folders/wrong/tokenizer.json", "w", encoding="utf-8") as file:
+            file.write(content)
+        out, error = hone("tokenize", "--model", "folders/wrong", "--input", "some.jsonl", status=2)
+        assert out == "" and error.count("\n") == 1 and len(error) <= 401 and "folders/wrong/tokenizer.json" in error, error
+
+
 def main():
     texts = corpus()
     assert len(texts) >= 20000, len(texts)
@@ -212,6 +225,8 @@ def main():
 
     count = all_families(texts, training)
     for name, tokenizer in all_steps(training):
+        if name == "split-text":
+            refused(tokenizer)
         count += compare_with_tokenizers(name, tokenizer, "some.jsonl", some)
     # sentencepiece 0.1.97 and 0.2 differ in what they make of a character 0.
     without_zero = [text for text in texts if "\0" not in text]
