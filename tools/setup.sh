@@ -15,8 +15,8 @@ readonly torch_tag=cp311 # libtorch_cpu.so is the same in the wheels of every Py
 readonly cudart=nvidia-cuda-runtime==13.0.96
 readonly cupti=nvidia-cuda-cupti==13.0.85
 
-readonly build_packages=(cmake ninja-build g++ python3 libabsl-dev libgmock-dev libgtest-dev libhwy-dev libprotobuf-dev
-  libsentencepiece-dev nlohmann-json3-dev protobuf-compiler)
+readonly build_packages=(cmake ninja-build g++ python3 libabsl-dev libgmock-dev libgtest-dev libhwy-dev libonig-dev libprotobuf-dev
+  libsentencepiece-dev libutf8proc-dev nlohmann-json3-dev protobuf-compiler)
 readonly test_packages=(clang-format-14)
 readonly peers_stamp_of=(tools/setup.sh tests/peers/requirements.txt tests/peers/stub_cuda.py)
 
