@@ -57,8 +57,8 @@ class Session {
   }
 
  private:
-  // One pass through the model and the tokens that it gives: one for every sample whose last token took part, and the first of
-  // every sample that begins.
+  // One pass through the model and the tokens that it gives: one for every sample whose last token took part, and the
+  // first of every sample that begins.
   void Step(std::span<const GenerationRequest> requests) {
     drawing_.clear();
     draws_.clear();
@@ -81,8 +81,8 @@ class Session {
     for (size_t i = 0; i < drawing_.size(); ++i) Extend(*drawing_[i], tokens_[i], logprobs_[i]);
   }
 
-  // Leaves the pass's hidden states in hidden_, the last row of each finished prompt in read_, and in ends_ the samples whose
-  // next token the pass gives.
+  // Leaves the pass's hidden states in hidden_, the last row of each finished prompt in read_, and in ends_ the samples
+  // whose next token the pass gives.
   void Forward(const std::vector<Chunk>& chunks) {
     ModelRows rows;
     ends_.clear();

@@ -1,7 +1,7 @@
-// Batched generation: continuous batching over paged keys and values. A prompt is read once and its pages serve all of its
-// samples; prompts that begin alike share pages; a finished sample's place is taken at the next step; when memory runs out the
-// youngest samples wait and are computed again. A sample's tokens and log-probabilities are a function of the model, the
-// prompt and its SamplingKey alone: not of the batch, the order, the memory budget or the threads.
+// Batched generation: continuous batching over paged keys and values. A prompt is read once and its pages serve all of
+// its samples; prompts that begin alike share pages; a finished sample's place is taken at the next step; when memory
+// runs out the youngest samples wait and are computed again. A sample's tokens and log-probabilities are a function of
+// the model, the prompt and its SamplingKey alone: not of the batch, the order, the memory budget or the threads.
 //
 //   scheduler.h   who takes part in the next pass          sampler.h    hidden states to tokens
 //   page_pool.h   who uses which page                      kv_cache.h   the pages' memory
@@ -42,8 +42,8 @@ struct GenerationRequest {
 struct GeneratorLimits {
   int64_t kv_bytes = int64_t{1} << 30;  // memory for keys and values; touched only as it is needed
   int32_t sequences = 1024;             // samples in flight
-  // Tokens in one pass through the model. A product is at its full speed from some hundred rows on, and what a pass holds
-  // grows with its rows; wide models take fewer (generator.cc).
+  // Tokens in one pass through the model. A product is at its full speed from some hundred rows on, and what a pass
+  // holds grows with its rows; wide models take fewer (generator.cc).
   int32_t rows = 1024;
 };
 
@@ -67,9 +67,10 @@ class Generator {
   // `tokenizer` may be null when no stop texts are used.
   Generator(const Model* model, const Tokenizer* tokenizer, GeneratorLimits limits);
 
-  // Generates for all requests. Input errors (before the first token): no tokens wanted, an empty stop text, an empty prompt, a
-  // prompt with tokens outside the vocabulary, more tokens than the model's positions, or one sequence larger than
-  // kv_bytes. When cancelled() is true the call returns Cancelled within a pass; samples received until then are whole.
+  // Generates for all requests. Input errors (before the first token): no tokens wanted, an empty stop text, an empty
+  // prompt, a prompt with tokens outside the vocabulary, more tokens than the model's positions, or one sequence larger
+  // than kv_bytes. When cancelled() is true the call returns Cancelled within a pass; samples received until then are
+  // whole.
   absl::Status Run(std::span<const GenerationRequest> requests, const GenerationOptions& options,
                    const SampleReceiver& receive, const std::function<bool()>& cancelled = nullptr,
                    const TokenReceiver& receive_token = nullptr);

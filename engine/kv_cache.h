@@ -1,4 +1,5 @@
-// The memory of paged keys and values, every layer's, https://arxiv.org/abs/2309.06180. Who uses which page is page_pool.h.
+// The memory of paged keys and values, every layer's, https://arxiv.org/abs/2309.06180. Who uses which page is
+// page_pool.h.
 #pragma once
 
 #include <cstdint>

@@ -23,7 +23,8 @@ class Sampler {
   // `model` outlives the sampler.
   Sampler(const Model& model, const kernels::SamplingFilter& filter) : model_(model), filter_(filter) {}
 
-  // hidden [rows, hidden_size] -> tokens and logprobs, one per draw. Holds kLogitBytes of logits at most, whatever the batch.
+  // hidden [rows, hidden_size] -> tokens and logprobs, one per draw. Holds kLogitBytes of logits at most, whatever the
+  // batch.
   void Sample(const Tensor& hidden, const std::vector<Draw>& draws, std::vector<TokenId>& tokens,
               std::vector<float>& logprobs);
 

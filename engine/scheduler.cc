@@ -152,8 +152,8 @@ std::vector<Start> Scheduler::StartSamples() {
   return starts;
 }
 
-// One sample of a prompt that is read. The last one takes over what the prompt has. So does one that finds no page for itself
-// while nothing else runs: the prompt is then read again for the others.
+// One sample of a prompt that is read. The last one takes over what the prompt has. So does one that finds no page for
+// itself while nothing else runs: the prompt is then read again for the others.
 bool Scheduler::StartNext(std::list<Sequence>::iterator reader, std::vector<Start>& starts) {
   const bool oldest = reader == running_.begin();
   const bool page = reader->unstarted > 1 && (pool_.free_pages() > watermark() || (oldest && MakeRoom(*reader)));

@@ -1,7 +1,7 @@
-// Who takes part in the next pass through the model. Sequences have one order, that of the requests and of the samples within
-// them: what runs is a beginning of it, what waits the rest. When memory runs out the youngest that runs goes back to wait
-// and is computed again later (preemption); so the oldest always gets on, and everything ends.
-// Bookkeeping only: no model, no tensors.
+// Who takes part in the next pass through the model. Sequences have one order, that of the requests and of the samples
+// within them: what runs is a beginning of it, what waits the rest. When memory runs out the youngest that runs goes
+// back to wait and is computed again later (preemption); so the oldest always gets on, and everything ends. Bookkeeping
+// only: no model, no tensors.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,8 @@
 
 namespace hone {
 
-// One place in the order: a sample, or a prompt with the samples that have not begun. A prompt is read once for its group.
+// One place in the order: a sample, or a prompt with the samples that have not begun. A prompt is read once for its
+// group.
 struct Sequence {
   size_t request = 0;
   const Prompt* prompt = nullptr;
@@ -43,8 +44,8 @@ struct Chunk {
   int32_t count;
 };
 
-// A sample that begins. Where slots > 0, that many tokens of page `from` have to be copied to page `to` before any page is
-// taken again: the prompt's last page, which is not full, becomes the sample's own.
+// A sample that begins. Where slots > 0, that many tokens of page `from` have to be copied to page `to` before any page
+// is taken again: the prompt's last page, which is not full, becomes the sample's own.
 struct Start {
   Sequence* sample;
   int32_t from = 0, to = 0, slots = 0;
@@ -66,8 +67,8 @@ class Scheduler {
   void Add(size_t request, const Prompt* prompt, int32_t samples);
   bool done() const;
 
-  // The rows of the next pass, oldest sequence first; their pages are there. Running sequences first, then waiting ones while
-  // rows, places and pages last. Valid until the next Plan.
+  // The rows of the next pass, oldest sequence first; their pages are there. Running sequences first, then waiting ones
+  // while rows, places and pages last. Valid until the next Plan.
   const std::vector<Chunk>& Plan();
   // After the pass: the samples that begin now at prompts that are read. May preempt, which sets `computed` to 0.
   std::vector<Start> StartSamples();

@@ -18,7 +18,8 @@
 namespace hone {
 namespace {
 
-// More samples in flight make nothing faster, as products are at full speed, but let the first wait longer and hold more pages.
+// More samples in flight make nothing faster, as products are at full speed, but let the first wait longer and hold
+// more pages.
 constexpr int64_t kDefaultBatch = 256;
 constexpr double kMegabyte = 1 << 20;
 

@@ -1,4 +1,5 @@
-// What `hone generate` gives: JSON lines in the order of the prompts, or for a person at a terminal the text as it is drawn.
+// What `hone generate` gives: JSON lines in the order of the prompts, or for a person at a terminal the text as it is
+// drawn.
 #pragma once
 
 #include <chrono>
@@ -11,7 +12,8 @@
 
 namespace hone {
 
-// Calls come from one thread: Token and Sample as the generator gives them, Tick once a pass, Finish at the end in any case.
+// Calls come from one thread: Token and Sample as the generator gives them, Tick once a pass, Finish at the end in any
+// case.
 class GenerateOutput {
  public:
   virtual ~GenerateOutput() = default;

@@ -109,8 +109,8 @@ TEST(Scheduler, ChunksPromptsAndSharesTheirBeginnings) {
   ASSERT_EQ(scheduler.Plan().size(), 1u);  // 24 of the first prompt's 40
   EXPECT_TRUE(scheduler.StartSamples().empty());
   const std::vector<Chunk>& chunks = scheduler.Plan();
-  // The first prompt's last 16; two pages, 32 tokens, of the second and third are the same: 8 and 1 remain, of which 7 do not
-  // fit any more for the third: 24 - 16 - 8 = 0.
+  // The first prompt's last 16; two pages, 32 tokens, of the second and third are the same: 8 and 1 remain, of which 7
+  // do not fit any more for the third: 24 - 16 - 8 = 0.
   ASSERT_EQ(chunks.size(), 2u);
   EXPECT_TRUE(chunks[0].first == 24 && chunks[0].count == 16);
   EXPECT_TRUE(chunks[1].first == 32 && chunks[1].count == 8);
@@ -132,7 +132,8 @@ TEST(Scheduler, TheLastTokenIsAlwaysComputed) {
   EXPECT_TRUE(chunks[2].first == 16 && chunks[2].count == 1);
 }
 
-// Two samples on three pages: where both need a second page, the younger goes back, and is computed from its beginning later.
+// Two samples on three pages: where both need a second page, the younger goes back, and is computed from its beginning
+// later.
 TEST(Scheduler, PreemptsTheYoungest) {
   Scheduler scheduler({3, 8, 100});
   const Prompt a = PromptOf(0, Counting(15)), b = PromptOf(1, Counting(15, 50));
@@ -166,8 +167,9 @@ TEST(Scheduler, PreemptsTheYoungest) {
   EXPECT_EQ(younger->sample.tokens, (std::vector<TokenId>{1, 2}));
 }
 
-// Random loads on few pages. A simulated memory holds for each slot of each page the tokens that lead to it; whatever a chunk
-// will read must be what its sequence says. Every sample ends with its length, and rows and places keep their limits.
+// Random loads on few pages. A simulated memory holds for each slot of each page the tokens that lead to it; whatever a
+// chunk will read must be what its sequence says. Every sample ends with its length, and rows and places keep their
+// limits.
 TEST(Scheduler, RandomLoadsKeepPagesApartAndEnd) {
   int64_t preemptions = 0, shared = 0;
   for (uint32_t seed = 0; seed < 400; ++seed) {
