@@ -12,6 +12,8 @@
 namespace hone {
 namespace {
 
+constexpr double kLongWork_s = 10;
+
 using Clock = std::chrono::steady_clock;
 
 double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
@@ -46,17 +48,7 @@ class JsonOutput : public GenerateOutput {
     while (next_ < waiting_.size() && !waiting_[next_].empty()) Write(next_++);
   }
 
-  // Takes unfinished samples to become as long as the finished ones.
-  void Tick() override {
-    const double seconds = std::max(SecondsSince(start_), 1e-3);
-    const double rate = static_cast<double>(tokens_) / seconds;
-    const double length = done_ > 0 ? static_cast<double>(done_tokens_) / static_cast<double>(done_)
-                                    : static_cast<double>(job_.max_new_tokens);
-    const double left = std::max(0.0, length * static_cast<double>(waiting_.size()) - static_cast<double>(tokens_));
-    progress_.Show(absl::StrFormat("%d of %d samples, %d tokens, %.1f tokens/s%s", done_, waiting_.size(), tokens_,
-                                   rate, rate > 0 ? ", about " + ClockText(left / rate) + " left" : ""),
-                   ProgressLine::Urgency::kWhenDue);
-  }
+  void Tick() override { progress_.Show(Progress(), ProgressLine::Urgency::kWhenDue); }
 
   const absl::Status& status() const override { return status_; }
 
@@ -65,11 +57,24 @@ class JsonOutput : public GenerateOutput {
     for (; next_ < waiting_.size(); ++next_) {
       if (!waiting_[next_].empty()) Write(next_);
     }
+    progress_.Clear();
+    if (SecondsSince(start_) > kLongWork_s) progress_.Print(Progress());
     HONE_RETURN_IF_ERROR(status_);
     return writer_.Close();
   }
 
  private:
+  // Takes unfinished samples to become as long as the finished ones.
+  std::string Progress() const {
+    const double rate = static_cast<double>(tokens_) / std::max(SecondsSince(start_), 1e-3);
+    const double length = done_ > 0 ? static_cast<double>(done_tokens_) / static_cast<double>(done_)
+                                    : static_cast<double>(job_.max_new_tokens);
+    const double left = std::max(0.0, length * static_cast<double>(waiting_.size()) - static_cast<double>(tokens_));
+    const bool goes_on = rate > 0 && done_ < static_cast<int64_t>(waiting_.size());
+    return absl::StrFormat("%d of %d samples, %d tokens, %.1f tokens/s%s", done_, waiting_.size(), tokens_, rate,
+                           goes_on ? absl::StrCat(", about ", ClockText(left / rate), " left") : "");
+  }
+
   void Write(size_t place) {
     if (!status_.ok()) return;
     progress_.Clear();
