@@ -148,7 +148,9 @@ ChatTemplate::~ChatTemplate() = default;
 
 absl::StatusOr<ChatTemplate::Parsed> ChatTemplate::Parse(const std::string& source, const std::string& where) {
   Parsed parsed{where, nullptr};
-  HONE_ASSIGN_OR_RETURN(parsed.block, jinja::Parse(source, where));
+  auto block = jinja::Parse(source, where);
+  if (!block.ok()) return InputError(Visible(block.status().message(), 380));
+  parsed.block = *std::move(block);
   return parsed;
 }
 

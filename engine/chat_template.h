@@ -31,7 +31,7 @@ class ChatTemplate {
   ~ChatTemplate();
 
   // `conversation` is a JSON object: "messages" (a list of objects with "role" and "content", at least one), and optional "tools",
-  // "documents", "add_generation_prompt" (else true), "date" ("2025-01-31" or "2025-01-31 12:30:00") and "chat_template_kwargs", an
+  // "documents", "add_generation_prompt" (else true), "date" ("2025-01-31" or "2025-01-31T12:30:00") and "chat_template_kwargs", an
   // object of more variables for the template. Other members are ignored. Input errors: a wrong conversation, one that the template
   // refuses (raise_exception), and what it uses that is not supported.
   // The text holds the begin token if the template writes it: tokenise it without another.

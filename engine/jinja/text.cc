@@ -19,11 +19,11 @@ locale_t Unicode() {
 bool IsCased(char32_t c) { return IsUpperChar(c) || IsLowerChar(c); }
 
 // Letters that change into several, or by what stands around them; their simple mapping would be wrong.
-bool HasSpecialCase(char32_t c) {
-  return c == 0xdf || c == 0x130 || c == 0x149 || c == 0x1f0 || c == 0x390 || c == 0x3a3 || c == 0x3b0 || c == 0x587 ||
-         (c >= 0x1c4 && c <= 0x1cc) || (c >= 0x1f1 && c <= 0x1f3) || (c >= 0x10d0 && c <= 0x10ff) ||
-         (c >= 0x1c90 && c <= 0x1cbf) || (c >= 0x1e96 && c <= 0x1e9e) || (c >= 0x1f50 && c <= 0x1fff) ||
-         (c >= 0xfb00 && c <= 0xfb17);
+bool HasSpecialLower(char32_t c) { return c == 0x130 || c == 0x3a3; }
+bool HasSpecialUpper(char32_t c) {
+  return c == 0x149 || c == 0x1f0 || c == 0x390 || c == 0x3b0 || c == 0x587 || (c >= 0x1c4 && c <= 0x1cc) ||
+         (c >= 0x1f1 && c <= 0x1f3) || (c >= 0x10d0 && c <= 0x10ff) || (c >= 0x1e96 && c <= 0x1e9a) ||
+         (c >= 0x1f50 && c <= 0x1fff) || (c >= 0xfb00 && c <= 0xfb17);
 }
 
 bool IsPrintable(char32_t c) {
@@ -75,7 +75,7 @@ void AppendChar(char32_t c, std::string& text) {
     return;
   }
   const int more = c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
-  text += static_cast<char>((0xf00 >> more & 0xff) | c >> (6 * more));
+  text += static_cast<char>((0xff00 >> (more + 1) & 0xff) | c >> (6 * more));
   for (int i = more - 1; i >= 0; --i) text += static_cast<char>(0x80 | (c >> (6 * i) & 0x3f));
 }
 
@@ -115,10 +115,14 @@ absl::StatusOr<std::string> Recase(absl::string_view text, Case wanted) {
   bool begins = true;  // the text (kCapitalize) or a run of letters (kTitle)
   for (; !text.empty(); text.remove_prefix(CharBytes(text))) {
     const char32_t c = FirstChar(text);
-    if (HasSpecialCase(c))
-      return InputError("changing the case of '", text.substr(0, CharBytes(text)), "' is not supported");
     const bool up = wanted == Case::kUpper || (wanted != Case::kLower && begins);
-    AppendChar(up ? towupper_l(c, Unicode()) : towlower_l(c, Unicode()), out);
+    if (up ? HasSpecialUpper(c) : HasSpecialLower(c))
+      return InputError("changing the case of '", text.substr(0, CharBytes(text)), "' is not supported");
+    if (c == 0xdf && up) {
+      out += wanted == Case::kUpper ? "SS" : "Ss";  // German sharp s
+    } else {
+      AppendChar(up ? towupper_l(c, Unicode()) : towlower_l(c, Unicode()), out);
+    }
     begins = wanted == Case::kTitle && !IsCased(c);
   }
   return out;
