@@ -109,6 +109,7 @@ absl::StatusOr<Value> Interpreter::EvaluateInner(const Node& node) {
 
 absl::StatusOr<Value> Interpreter::EvaluateName(const std::string& name) {
   for (const Scope* scope = scope_.get(); scope != nullptr; scope = scope->parent.get()) {
+    HONE_RETURN_IF_ERROR(budget_.Spend(8));
     const auto found = scope->variables.find(name);
     if (found != scope->variables.end()) return found->second;
   }
@@ -196,6 +197,7 @@ absl::StatusOr<Value> Interpreter::CallFilter(const std::string& name, const Val
     return InputError("filter '", Visible(name, 40), "' is not supported",
                       near.empty() ? absl::StrCat("; have: ", absl::StrJoin(names, " ")) : near);
   }
+  HONE_RETURN_IF_ERROR(budget_.Spend(input.text() != nullptr ? input.text()->size() : 0));
   // select, map and their like pass arguments on.
   const bool passes_on = filter->parameters == std::vector<std::string>{"*"};
   if (passes_on) return LazyFilter(*this, name, input, arguments);
@@ -216,6 +218,7 @@ absl::StatusOr<Value> Interpreter::Call(const Value& callee, const Arguments& ar
   if (function->kind == Function::Kind::kMacro) return CallMacro(*function, arguments);
   if (function->kind == Function::Kind::kGlobal) return CallGlobal(function->name, arguments);
   const Value& self = *function->self;
+  HONE_RETURN_IF_ERROR(budget_.Spend(self.text() != nullptr ? self.text()->size() : 0));
   if (const auto* weak = self.As<std::weak_ptr<Loop>>())
     return CallLoopMethod(*weak, function->name, arguments, budget_);
   if (self.text() != nullptr && function->name == "format") return FormatText(*self.text(), arguments, budget_);

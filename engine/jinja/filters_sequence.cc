@@ -188,8 +188,7 @@ absl::StatusOr<Value> Unique(Interpreter& in, const Value& self, const Bound& bo
   for (const Value& item : items) {
     HONE_ASSIGN_OR_RETURN(Value key, Along(item, Path(bound, 1), in.budget()));
     HONE_ASSIGN_OR_RETURN(key, SortKey(std::move(key), bound.Flag(0, false)));
-    HONE_ASSIGN_OR_RETURN(const std::string hash, HashKey(key));
-    HONE_RETURN_IF_ERROR(in.budget().Spend(hash.size()));
+    HONE_ASSIGN_OR_RETURN(const std::string hash, HashKey(key, in.budget()));
     if (seen.insert(hash).second) kept.push_back(item);
   }
   return MakeSequence(SequenceKind::kGenerator, std::move(kept), in.budget());

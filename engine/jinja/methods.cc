@@ -212,9 +212,9 @@ absl::StatusOr<Value> AsTest(Interpreter& in, const Value& self, const Bound&) {
 
 absl::StatusOr<Value> Get(Interpreter& in, const Value& self, const Bound& bound) {
   if (!bound.has(0)) return InputError("get() wants a key");
-  HONE_RETURN_IF_ERROR(HashKey(bound[0]).status());
-  HONE_RETURN_IF_ERROR(in.budget().Spend(64));
-  if (const Value* found = Find(*self.dict(), bound[0])) return *found;
+  HONE_RETURN_IF_ERROR(HashKey(bound[0], in.budget()).status());
+  HONE_ASSIGN_OR_RETURN(const Value* const found, Find(*self.dict(), bound[0], in.budget()));
+  if (found != nullptr) return *found;
   return bound.has(1) ? bound[1] : Value();
 }
 

@@ -177,7 +177,7 @@ absl::StatusOr<std::optional<Value>> Attribute(const Value& object, const std::s
 
 absl::StatusOr<std::optional<Value>> Item(const Value& object, const Value& key, Budget& budget) {
   if (const Dict* dict = object.dict()) {
-    const Value* found = Find(*dict, key);
+    HONE_ASSIGN_OR_RETURN(const Value* const found, Find(*dict, key, budget));
     return found != nullptr ? std::optional<Value>(*found) : std::nullopt;
   }
   const auto index = key.integer();
@@ -239,8 +239,9 @@ absl::StatusOr<bool> In(const Value& wanted, const Value& container, Budget& bud
     return text->find(*wanted.text()) != std::string::npos;
   }
   if (container.dict() != nullptr) {
-    HONE_RETURN_IF_ERROR(HashKey(wanted).status());
-    return Find(*container.dict(), wanted) != nullptr;
+    HONE_RETURN_IF_ERROR(HashKey(wanted, budget).status());
+    HONE_ASSIGN_OR_RETURN(const Value* const found, Find(*container.dict(), wanted, budget));
+    return found != nullptr;
   }
   if (container.IsUndefined()) return false;
   Sequence* sequence = container.sequence();

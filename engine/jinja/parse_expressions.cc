@@ -140,6 +140,9 @@ Parsed Parser::ParsePrimary() {
       node->value = Value(name == "true" || name == "True");
     } else if (name != "none" && name != "None") {
       node->kind = NodeKind::kName;
+      mentions_caller_ |= name == "caller";
+      const bool in_macro = !open_.empty() && (open_[0] == "macro" || open_[0] == "call");
+      if (in_macro && (name == "varargs" || name == "kwargs")) return Fail("'", name, "' of a macro is not supported");
     }
     return node;
   }

@@ -265,7 +265,9 @@ Parsed Parser::ParseMacro() {
   // A loop around the macro is not one of its own.
   std::vector<std::string> around = {"macro"};
   around.swap(open_);
+  mentions_caller_ = false;
   HONE_ASSIGN_OR_RETURN(NodePtr block, ParseBody("endmacro"));
+  node->value = Value(mentions_caller_);
   around.swap(open_);
   node->height = std::max(node->height, 1 + block->height);
   node->children.insert(node->children.begin(), std::move(block));

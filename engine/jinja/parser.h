@@ -82,6 +82,7 @@ class Parser {
   std::vector<Token> tokens_;
   std::string where_;
   size_t place_ = 0;
+  bool mentions_caller_ = false;   // the macro being read does
   int nesting_ = 0;                // of calls to this parser
   std::vector<std::string> open_;  // names of the open statements, for messages and for break and continue
 };

@@ -23,11 +23,6 @@ class InnerScope {
   std::shared_ptr<Scope> outer_;
 };
 
-bool Mentions(const Node& node, absl::string_view name) {
-  if (node.kind == NodeKind::kName && node.text == name) return true;
-  return absl::c_any_of(node.children, [&](const auto& child) { return child != nullptr && Mentions(*child, name); });
-}
-
 }  // namespace
 
 Interpreter::~Interpreter() {
@@ -245,10 +240,7 @@ absl::StatusOr<Value> Interpreter::CallMacro(const Function& function, const Arg
   const bool is_caller = macro.kind == NodeKind::kCallBlock;
   const size_t parameters = macro.names.size();
   const size_t defaults = macro.children.size() - 1 - is_caller;
-  const bool takes_caller = Mentions(*macro.children[0], "caller");
-  for (const char* name : {"varargs", "kwargs"}) {
-    if (Mentions(*macro.children[0], name)) return InputError("'", name, "' of a macro is not supported");
-  }
+  const bool takes_caller = Truth(macro.value);
   if (arguments.positional.size() > parameters)
     return InputError("macro '", function.name, "' takes ", parameters, " arguments, got ",
                       arguments.positional.size());

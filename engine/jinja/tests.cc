@@ -29,12 +29,13 @@ bool IsIterable(const Value& value) {
 }
 
 // str.isupper() and str.islower(): some letter, and none of the other case.
-bool HasCase(const Value& value, bool upper) {
-  if (value.text() == nullptr) return false;
+bool HasCase(absl::string_view text, Case wanted) {
   bool some = false;
-  for (const char32_t c : ToChars(*value.text())) {
-    if (upper ? IsLowerChar(c) : IsUpperChar(c)) return false;
-    some |= upper ? IsUpperChar(c) : IsLowerChar(c);
+  for (; !text.empty(); text.remove_prefix(CharBytes(text))) {
+    const char32_t c = FirstChar(text);
+    const bool upper = IsUpperChar(c), lower = IsLowerChar(c);
+    if (wanted == Case::kUpper ? lower : upper) return false;
+    some |= upper || lower;
   }
   return some;
 }
@@ -57,8 +58,6 @@ const absl::flat_hash_map<std::string, TestFunction>& PlainTests() {
       {"true", [](const Value& v) { return IsBool(v) && *v.As<bool>(); }},
       {"false", [](const Value& v) { return IsBool(v) && !*v.As<bool>(); }},
       {"callable", [](const Value& v) { return v.function() != nullptr || v.IsUndefined(); }},
-      {"upper", [](const Value& v) { return HasCase(v, true); }},
-      {"lower", [](const Value& v) { return HasCase(v, false); }},
       {"escaped", [](const Value& v) { return v.markup(); }}};
   return tests;
 }
@@ -94,6 +93,10 @@ absl::StatusOr<bool> Interpreter::CallTest(const std::string& name, const Value&
     if (count > 0) return InputError("test '", name, "' takes no argument");
     return plain->second(input);
   }
+  if (name == "upper" || name == "lower") {
+    HONE_ASSIGN_OR_RETURN(const std::string text, Str(input, budget_));
+    return HasCase(text, name == "upper" ? Case::kUpper : Case::kLower);
+  }
   if (name == "odd" || name == "even") {
     HONE_ASSIGN_OR_RETURN(const Value rest, Binary("%", input, Value(int64_t{2}), budget_));
     return *rest.number() == (name == "odd" ? 1 : 0);
@@ -107,7 +110,7 @@ absl::StatusOr<bool> Interpreter::CallTest(const std::string& name, const Value&
     if (name == "sameas") return SameAs(input, argument, budget_);
     return CompareBy(comparison->second, input, argument, budget_);
   }
-  std::vector<std::string> names = {"odd", "even", "divisibleby", "sameas"};
+  std::vector<std::string> names = {"odd", "even", "divisibleby", "sameas", "upper", "lower"};
   for (const auto& [test, function] : PlainTests()) names.push_back(test);
   for (const auto& [test, function] : Comparisons()) names.push_back(test);
   absl::c_sort(names);

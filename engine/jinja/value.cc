@@ -26,7 +26,7 @@ absl::StatusOr<bool> EqualItems(const std::vector<Value>& left, const std::vecto
 absl::StatusOr<bool> EqualDicts(const Dict& left, const Dict& right, Budget& budget) {
   if (left.items.size() != right.items.size()) return false;
   for (const auto& [key, value] : left.items) {
-    const Value* other = Find(right, key);
+    HONE_ASSIGN_OR_RETURN(const Value* const other, Find(right, key, budget));
     if (other == nullptr) return false;
     HONE_ASSIGN_OR_RETURN(const bool same, Equal(value, *other, budget));
     if (!same) return false;
@@ -135,8 +135,7 @@ absl::StatusOr<Value> MakeDict(const std::vector<std::pair<Value, Value>>& items
   HONE_RETURN_IF_ERROR(budget.Spend(kValueCost * (1 + 2 * static_cast<int64_t>(items.size()))));
   auto dict = std::make_shared<Dict>();
   for (const auto& [key, value] : items) {
-    HONE_ASSIGN_OR_RETURN(std::string hash, HashKey(key));
-    HONE_RETURN_IF_ERROR(budget.Spend(hash.size()));
+    HONE_ASSIGN_OR_RETURN(std::string hash, HashKey(key, budget));
     const auto [place, is_new] = dict->places.emplace(std::move(hash), dict->items.size());
     if (is_new) {
       dict->items.emplace_back(key, value);
@@ -155,7 +154,8 @@ absl::StatusOr<Value> MakeText(std::string text, Budget& budget) {
   return Value(std::move(text));
 }
 
-absl::StatusOr<std::string> HashKey(const Value& key) {
+absl::StatusOr<std::string> HashKey(const Value& key, Budget& budget) {
+  HONE_RETURN_IF_ERROR(budget.Spend(16 + (key.text() != nullptr ? key.text()->size() : 0)));
   if (key.text() != nullptr) return absl::StrCat("s", *key.text());
   if (const auto integer = key.integer()) return absl::StrCat("i", *integer);
   if (const auto number = key.number()) {
@@ -168,7 +168,8 @@ absl::StatusOr<std::string> HashKey(const Value& key) {
   if (key.sequence() != nullptr && key.sequence()->kind == SequenceKind::kTuple) {
     std::string hash = "t";
     for (const Value& item : key.sequence()->items) {
-      HONE_ASSIGN_OR_RETURN(const std::string part, HashKey(item));
+      HONE_ASSIGN_OR_RETURN(const std::string part, HashKey(item, budget));
+      HONE_RETURN_IF_ERROR(budget.Spend(part.size()));
       absl::StrAppend(&hash, part.size(), ":", part);
     }
     return hash;
@@ -176,11 +177,13 @@ absl::StatusOr<std::string> HashKey(const Value& key) {
   return InputError("a ", TypeName(key), " cannot be the key of a dict");
 }
 
-const Value* Find(const Dict& dict, const Value& key) {
-  const auto hash = HashKey(key);
+absl::StatusOr<const Value*> Find(const Dict& dict, const Value& key, Budget& budget) {
+  const auto hash = HashKey(key, budget);
+  HONE_RETURN_IF_ERROR(budget.Spend(0));
   if (!hash.ok()) return nullptr;
   const auto place = dict.places.find(*hash);
-  return place == dict.places.end() ? nullptr : &dict.items[place->second].second;
+  const Value* const found = place == dict.places.end() ? nullptr : &dict.items[place->second].second;
+  return found;
 }
 
 bool Truth(const Value& value) {

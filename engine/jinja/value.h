@@ -139,9 +139,9 @@ absl::StatusOr<Value> MakeDict(const std::vector<std::pair<Value, Value>>& items
 absl::StatusOr<Value> MakeText(std::string text, Budget& budget);
 
 // Equal keys, and only these, have equal strings; 1, 1.0 and true are equal keys.
-absl::StatusOr<std::string> HashKey(const Value& key);
+absl::StatusOr<std::string> HashKey(const Value& key, Budget& budget);
 // Null when the key is absent or cannot be one.
-const Value* Find(const Dict& dict, const Value& key);
+absl::StatusOr<const Value*> Find(const Dict& dict, const Value& key, Budget& budget);
 
 bool Truth(const Value& value);
 absl::StatusOr<bool> Equal(const Value& left, const Value& right, Budget& budget);
