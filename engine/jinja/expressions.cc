@@ -201,8 +201,9 @@ absl::StatusOr<Value> Interpreter::CallFilter(const std::string& name, const Val
   // select, map and their like pass arguments on.
   const bool passes_on = filter->parameters == std::vector<std::string>{"*"};
   if (passes_on) return LazyFilter(*this, name, input, arguments);
-  HONE_ASSIGN_OR_RETURN(const Bound bound, Bound::Bind(filter->parameters, arguments));
-  return filter->call(*this, input, bound);
+  const auto bound = Bound::Bind(filter->parameters, arguments);
+  if (!bound.ok()) return InputError("filter '", name, "' ", bound.status().message());
+  return filter->call(*this, input, *bound);
 }
 
 absl::StatusOr<Value> Interpreter::EvaluateCall(const Node& node) {
@@ -227,8 +228,9 @@ absl::StatusOr<Value> Interpreter::Call(const Value& callee, const Arguments& ar
   if (method == nullptr)
     return InputError("method '", function->name, "' of ", TypeName(self),
                       " is not supported; have: ", absl::StrJoin(Names(table), " "));
-  HONE_ASSIGN_OR_RETURN(const Bound bound, Bound::Bind(method->parameters, arguments));
-  return method->call(*this, self, bound);
+  const auto bound = Bound::Bind(method->parameters, arguments);
+  if (!bound.ok()) return InputError("method '", function->name, "' ", bound.status().message());
+  return method->call(*this, self, *bound);
 }
 
 absl::StatusOr<Value> Interpreter::CallGlobal(const std::string& name, const Arguments& arguments) {

@@ -33,14 +33,14 @@ enum class NodeKind {
   kFilter,     // text is the name; [input] (null in a filter block), arguments as in kCall
   kTest,       // text is the name; input, arguments
   // Statements.
-  kText,         // text
-  kOutput,       // expressions, printed one after the other
-  kBlock,        // statements
-  kIf,           // condition, block, condition, block, ..., and at an odd place the block of else
-  kFor,          // target, iterable, block, [else block], [condition]
-  kSet,          // target, expression
-  kSetBlock,     // target, block, [filters]
-  kMacro,        // text is the name, names are the parameters, value says if it mentions `caller`; block, last parameters' defaults
+  kText,      // text
+  kOutput,    // expressions, printed one after the other
+  kBlock,     // statements
+  kIf,        // condition, block, condition, block, ..., and at an odd place the block of else
+  kFor,       // target, iterable, block, [else block], [condition]
+  kSet,       // target, expression
+  kSetBlock,  // target, block, [filters]
+  kMacro,  // text is the name, names are the parameters, value says if it mentions `caller`; block, last parameters' defaults
   kCallBlock,    // the same, with the call as last child: {% call %} defines the macro `caller` for it
   kFilterBlock,  // filters, block
   kWith,         // block, target, expression, target, expression, ...
