@@ -1,5 +1,5 @@
-// Renders a template's tree. Semantics are those of Jinja's ImmutableSandboxedEnvironment without autoescape: dynamic scopes by block,
-// Python's operators, values that templates cannot change (namespaces apart).
+// Renders a template's tree. Semantics are those of Jinja's ImmutableSandboxedEnvironment without autoescape: scopes by
+// block, Python's operators, values that templates cannot change (namespaces apart).
 #pragma once
 
 #include <ctime>
@@ -78,7 +78,8 @@ absl::StatusOr<bool> In(const Value& wanted, const Value& container, Budget& bud
 absl::StatusOr<bool> CompareBy(const std::string& name, const Value& left, const Value& right, Budget& budget);
 absl::StatusOr<Value> Slice(const Value& object, const Value& start, const Value& stop, const Value& step,
                             Budget& budget);
-// object.name and object[key]: Jinja looks for a method first, for an item second; or the other way round. Undefined when there is neither.
+// object.name and object[key]: Jinja looks for a method first, for an item second; or the other way round. Undefined when
+// there is neither.
 absl::StatusOr<Value> GetAttribute(const Value& object, const std::string& name, Budget& budget);
 absl::StatusOr<Value> GetItem(const Value& object, const Value& key, Budget& budget);
 // An input error for an undefined value, with its reason.

@@ -1,6 +1,6 @@
-// From a template's text to its tree. The language is that of Jinja 3.1 with what transformers sets: trim_blocks, lstrip_blocks,
-// break and continue, and {% generation %}, whose content is simply rendered. Our own, because no C++ library in Debian 12 knows namespaces,
-// macros and Python's methods on texts, which most templates of models use.
+// From a template's text to its tree. The language is that of Jinja 3.1 with what transformers sets: trim_blocks,
+// lstrip_blocks, break and continue, and {% generation %}, whose content is simply rendered. Our own, because no C++ library
+// in Debian 12 knows namespaces, macros and Python's methods on texts, which most templates of models use.
 #pragma once
 
 #include <memory>
@@ -40,7 +40,7 @@ enum class NodeKind {
   kFor,       // target, iterable, block, [else block], [condition]
   kSet,       // target, expression
   kSetBlock,  // target, block, [filters]
-  kMacro,  // text is the name, names are the parameters, value says if it mentions `caller`; block, last parameters' defaults
+  kMacro,  // text is the name, names the parameters, value says if it mentions `caller`; block, [defaults at the end]
   kCallBlock,    // the same, with the call as last child: {% call %} defines the macro `caller` for it
   kFilterBlock,  // filters, block
   kWith,         // block, target, expression, target, expression, ...

@@ -27,7 +27,7 @@ enum class Side { kLeft, kRight, kBoth };
 absl::string_view Strip(absl::string_view text, std::optional<absl::string_view> set, Side side);
 
 enum class Case { kUpper, kLower, kCapitalize, kTitle };
-// str.upper() and so on. An input error for the few letters whose other case is several letters or depends on their neighbours.
+// str.upper() and so on. An input error for the few letters whose other case is several letters or depends on neighbours.
 absl::StatusOr<std::string> Recase(absl::string_view text, Case wanted);
 // The filter 'title', which looks for words where str.title() looks for letters.
 absl::StatusOr<std::string> TitleWords(absl::string_view text);
