@@ -75,6 +75,8 @@ def conversations():
     yield {"messages": [{**user, "content": "Q"}, {**assistant, "content": "A", "reasoning": "because\n"}], "add_generation_prompt": False}
     yield {"messages": [{**user, "content": "Q", "name": None}], "documents": [{"title": "T", "text": "Some text."}]}
     yield {"messages": [{**user, "content": "Q"}], "chat_template_kwargs": {"bos_token": "<other>", "date_string": "1 Jan 2030"}}
+    for variables in ({"functions": "[]", "datetime": "2025-01-31", "reasoning_effort": "high"}, {"enable_thinking": False, "thinking": True}):
+        yield from ({"messages": [{**user, "content": text}], "chat_template_kwargs": variables} for text in TEXTS[:3])
     for tools in (TOOLS, TOOLS[:1]):
         for start in ([], [{**system, "content": "You help.\n"}]):
             ask = start + [{**user, "content": "Weather in Zürich?"}]
@@ -169,7 +171,9 @@ def check_all_real(base, tokenizer):
             templates["SmolLM2-135M-Instruct"] = json.load(file)["chat_template"]
     total, only_ours = 0, []
     for name, template in templates.items():
-        identical, refused, alone = check_real(base, name, template, tokenizer, chats)
+        # The families that Hone runs take every conversation, the others a third.
+        named = any(family in name for family in FAMILIES)
+        identical, refused, alone = check_real(base, name, template, tokenizer, chats if named else chats[::3])
         total += identical
         if refused:
             partly[name] = refused
