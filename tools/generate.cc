@@ -39,8 +39,10 @@ absl::Status ReadPrompts(const GenerateOptions& options, const Tokenizer& tokeni
   } else {
     HONE_ASSIGN_OR_RETURN(lines, ReadLines(options.prompts));
   }
+  PromptReader reader(tokenizer, options.model,
+                      options.chat ? PromptReader::Texts::kAsUserMessages : PromptReader::Texts::kAsTheyAre);
   for (size_t i = 0; i < lines.size(); ++i) {
-    HONE_ASSIGN_OR_RETURN(Prompt prompt, ToPrompt(lines[i], i, tokenizer));
+    HONE_ASSIGN_OR_RETURN(Prompt prompt, reader.Read(lines[i], i));
     prompts.push_back(std::move(prompt));
     ids.push_back(lines[i].json.contains("id") ? lines[i].json["id"] : Json(i));
   }
@@ -105,8 +107,6 @@ absl::Status Generate(const GenerateOptions& options, const GenerateJob& job, co
 }
 
 absl::Status RunGenerate(const GenerateOptions& options) {
-  if (options.chat)
-    return InputError("--chat needs a chat template, which this build does not read; give the whole prompt");
   if (!options.drafter.empty())
     return InputError("no drafter '", options.drafter, "'; this build decodes without drafts, leave --drafter out");
   ThreadPool pool(options.threads > 0 ? static_cast<int>(options.threads)
@@ -138,8 +138,9 @@ int GenerateCommand(int argc, char** argv) {
   Arguments arguments("generate", "Samples answers to prompts; one JSON object a sample.");
   arguments.Text("model", "DIR", "model folder", &options.model);
   arguments.Text("prompt", "TEXT", "one prompt", &options.prompt);
-  arguments.Text("prompts", "FILE", "prompts, one JSON object a line with 'prompt' or 'tokens'", &options.prompts);
-  arguments.Flag("chat", "puts prompts through the model's chat template", &options.chat);
+  arguments.Text("prompts", "FILE", "prompts, one JSON object a line with 'prompt', 'messages' or 'tokens'",
+                 &options.prompts);
+  arguments.Flag("chat", "puts prompts through the model's chat template, as messages of a user", &options.chat);
   arguments.Int("n", "samples for each prompt", &options.n, 1, 1 << 20);
   arguments.Int("max_new_tokens", "longest answer; if not given, what the model's positions allow, at most 256",
                 &options.max_new_tokens, 1, 1 << 20);

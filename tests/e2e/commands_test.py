@@ -88,6 +88,21 @@ hone("export", "--run", "run", "--output", "exported_bf16", "--dtype", "bfloat16
 assert os.path.getsize("exported_bf16/model.safetensors") < 0.6 * os.path.getsize("exported/model.safetensors")
 hone("generate", "--model", "exported_bf16", "--prompt", "3 4:7=", "--max_new_tokens", 8)
 
+# --chat and messages go through the model's template, which writes the begin token itself if it wants one; without a template they are refused.
+write("chat.jsonl", [{"messages": [{"role": "user", "content": "3 4:7="}], "chat_template_kwargs": {"n": 5}}])
+_, error = hone("generate", "--model", "exported", "--prompt", "3 4:7=", "--chat", status=2)
+assert "no chat template" in error
+with open("exported/chat_template.jinja", "w", encoding="utf-8") as file:
+    file.write("{% for m in messages %}{{ m.role|length * 3 }} {{ m.content }}{% endfor %}{{ n }}{% if add_generation_prompt %}+{% endif %}")
+texts = []
+for arguments in (("--prompts", "chat.jsonl"), ("--prompt", "3 4:7=", "--chat"), ("--prompt", "12 3 4:7=+")):
+    out, _ = hone("generate", "--model", "exported", *arguments, "--max_new_tokens", 2)
+    texts.append(json.loads(out)["prompt_tokens"])
+assert len(texts[0]) == len(texts[1]) + 1 and texts[2][1:] == texts[1], texts
+out, _ = hone("tokenize", "--model", "exported", "--input", "chat.jsonl")
+row = json.loads(out)
+assert row["text"] == "12 3 4:7=5+" and row["tokens"] == texts[0], row
+
 # inspect, list, version: what a person reads.
 out, _ = hone("inspect", "run")
 assert "stage sft: 120 steps" in out and "stage rl: 24 steps" in out and "reward/mean" in out and checkpoints("run")[-1] in out
