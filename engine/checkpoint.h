@@ -7,14 +7,15 @@
 
 #include "engine/base/status.h"
 #include "engine/model/model.h"
+#include "engine/model_config.h"
 #include "engine/safetensors.h"
 #include "engine/tokenizer.h"
 
 namespace hone {
 
-// Reads config.json. A key that would change the arithmetic and is not supported is refused by name.
-absl::StatusOr<ModelConfig> ReadModelConfig(const std::string& folder);
-
+// Weights in float32, bfloat16 or float16, in one file or in shards, go from the mapped files straight into the model's layout. Refused by
+// name: a tensor that is missing or of another shape, one the model has no place for (except rotary_emb.inv_freq), a number that is not
+// finite, and an lm_head.weight that differs from the embedding that config.json ties it to.
 absl::StatusOr<std::unique_ptr<Model>> LoadModel(const std::string& folder, ThreadPool* pool);
 
 // Writes config.json, generation_config.json, model.safetensors and the tokenizer into an existing folder.

@@ -89,18 +89,37 @@ struct LinearFunction : Function<LinearFunction> {
   }
 };
 
+// ---- AddBias
+
+struct AddBiasFunction : Function<AddBiasFunction> {
+  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& bias, ThreadPool* pool) {
+    Keep(context, "pool", *pool);
+    Tensor y = at::empty_like(x);
+    kernels::AddBias(*pool, ConstData(x), ConstData(bias), x.size(0), x.size(1), Data(y));
+    return y;
+  }
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const Tensor& dy = gradients[0];
+    Tensor dbias = at::empty({dy.size(1)}, dy.options());
+    kernels::AddBiasBackward(KeptPool(context), ConstData(dy), dy.size(0), dy.size(1), Data(dbias));
+    return {dy, dbias, Tensor()};
+  }
+};
+
 // ---- RmsNorm
 
 Tensor RmsNormForward(ThreadPool& pool, const Tensor& x, const Tensor& weight, float epsilon, float* inverse_rms) {
+  const int64_t width = weight.size(0);
   Tensor y = at::empty_like(x);
-  kernels::RmsNorm(pool, ConstData(x), ConstData(weight), x.size(0), x.size(1), epsilon, Data(y), inverse_rms);
+  kernels::RmsNorm(pool, ConstData(x), ConstData(weight), x.numel() / width, width, epsilon, Data(y), inverse_rms);
   return y;
 }
 
 struct RmsNormFunction : Function<RmsNormFunction> {
   static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight, double epsilon,
                         ThreadPool* pool) {
-    Tensor inverse_rms = at::empty({x.size(0)}, x.options());
+    HONE_CHECK(x.size(1) % weight.size(0) == 0);
+    Tensor inverse_rms = at::empty({x.numel() / weight.size(0)}, x.options());
     Tensor y = RmsNormForward(*pool, x, weight, static_cast<float>(epsilon), Data(inverse_rms));
     context->save_for_backward({x, weight, inverse_rms});
     Keep(context, "pool", *pool);
@@ -111,34 +130,34 @@ struct RmsNormFunction : Function<RmsNormFunction> {
     const Tensor &x = saved[0], &weight = saved[1], &inverse_rms = saved[2];
     Tensor dx = at::empty_like(x), dweight = at::empty_like(weight);
     kernels::RmsNormBackward(KeptPool(context), ConstData(x), ConstData(weight), ConstData(inverse_rms),
-                             ConstData(gradients[0]), x.size(0), x.size(1), Data(dx), Data(dweight));
+                             ConstData(gradients[0]), inverse_rms.size(0), weight.size(0), Data(dx), Data(dweight));
     return {dx, dweight, Tensor(), Tensor()};
   }
 };
 
 // ---- Rope: a rotation, so its gradient is the rotation back.
 
-Tensor Rotate(ThreadPool& pool, const Tensor& x, const Tensor& positions, const Tensor& cosine, const Tensor& sine,
-              int64_t head_dim, kernels::RopeDirection direction) {
+Tensor Rotate(ThreadPool& pool, const Tensor& x, const Tensor& cosine, const Tensor& sine, int64_t head_dim,
+              kernels::RopeDirection direction) {
   Tensor y = at::empty_like(x);
-  kernels::Rope(pool, ConstData(x), Indices(positions), ConstData(cosine), ConstData(sine), x.size(0),
-                x.size(1) / head_dim, head_dim, direction, Data(y));
+  kernels::Rope(pool, ConstData(x), ConstData(cosine), ConstData(sine), x.size(0), x.size(1) / head_dim, head_dim,
+                direction, Data(y));
   return y;
 }
 
 struct RopeFunction : Function<RopeFunction> {
-  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& positions, const Tensor& cosine,
-                        const Tensor& sine, int64_t head_dim, ThreadPool* pool) {
-    context->save_for_backward({positions, cosine, sine});
+  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& cosine, const Tensor& sine,
+                        int64_t head_dim, ThreadPool* pool) {
+    context->save_for_backward({cosine, sine});
     context->saved_data["head_dim"] = head_dim;
     Keep(context, "pool", *pool);
-    return Rotate(*pool, x, positions, cosine, sine, head_dim, kernels::RopeDirection::kForward);
+    return Rotate(*pool, x, cosine, sine, head_dim, kernels::RopeDirection::kForward);
   }
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const variable_list saved = context->get_saved_variables();
-    Tensor dx = Rotate(KeptPool(context), gradients[0], saved[0], saved[1], saved[2],
-                       context->saved_data["head_dim"].toInt(), kernels::RopeDirection::kBackward);
-    return {dx, Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
+    Tensor dx = Rotate(KeptPool(context), gradients[0], saved[0], saved[1], context->saved_data["head_dim"].toInt(),
+                       kernels::RopeDirection::kBackward);
+    return {dx, Tensor(), Tensor(), Tensor(), Tensor()};
   }
 };
 
@@ -199,24 +218,26 @@ struct EmbeddingFunction : Function<EmbeddingFunction> {
 // ---- Attention
 
 Tensor AttentionValue(ThreadPool& pool, const Tensor& q, const Tensor& k, const Tensor& v, const AttentionRows& rows,
-                      int64_t heads, const kernels::KvPages& pages, float* log_sum_exp) {
+                      int64_t heads, int32_t window, const kernels::KvPages& pages, float* log_sum_exp) {
   HONE_CHECK(static_cast<int64_t>(rows.rows.size()) == q.size(0));
   kernels::WriteKv(pool, ConstData(k), ConstData(v), rows.writes.data(), static_cast<int64_t>(rows.writes.size()),
                    pages);
   Tensor out = at::empty_like(q);
   const float scale = 1.0f / std::sqrt(static_cast<float>(pages.head_dim));
-  kernels::AttentionForward(pool, ConstData(q), rows.rows.data(), q.size(0), heads, scale, pages, Data(out),
+  kernels::AttentionForward(pool, ConstData(q), rows.rows.data(), q.size(0), heads, scale, window, pages, Data(out),
                             log_sum_exp);
   return out;
 }
 
 struct AttentionFunction : Function<AttentionFunction> {
   static Tensor forward(AutogradContext* context, const Tensor& q, const Tensor& k, const Tensor& v,
-                        const AttentionRows* rows, int64_t heads, const kernels::KvPages* pages, ThreadPool* pool) {
+                        const AttentionRows* rows, int64_t heads, int64_t window, const kernels::KvPages* pages,
+                        ThreadPool* pool) {
     Tensor log_sum_exp = at::empty({q.size(0), heads}, q.options());
-    Tensor out = AttentionValue(*pool, q, k, v, *rows, heads, *pages, Data(log_sum_exp));
+    Tensor out = AttentionValue(*pool, q, k, v, *rows, heads, static_cast<int32_t>(window), *pages, Data(log_sum_exp));
     context->save_for_backward({q, k, v, out, log_sum_exp});
     context->saved_data["heads"] = heads;
+    context->saved_data["window"] = window;
     context->saved_data["kv_heads"] = static_cast<int64_t>(pages->kv_heads);
     Keep(context, "rows", *rows);
     Keep(context, "pool", *pool);
@@ -229,11 +250,12 @@ struct AttentionFunction : Function<AttentionFunction> {
     const int64_t heads = context->saved_data["heads"].toInt(), kv_heads = context->saved_data["kv_heads"].toInt();
     const int64_t head_dim = q.size(1) / heads;
     Tensor dq = at::empty_like(q), dk = at::empty_like(k), dv = at::empty_like(v);
-    kernels::AttentionBackward(KeptPool(context), ConstData(q), ConstData(k), ConstData(v), ConstData(out),
-                               ConstData(log_sum_exp), ConstData(gradients[0]), segments.data(),
-                               static_cast<int64_t>(segments.size()), heads, kv_heads, head_dim,
-                               1.0f / std::sqrt(static_cast<float>(head_dim)), Data(dq), Data(dk), Data(dv));
-    return {dq, dk, dv, Tensor(), Tensor(), Tensor(), Tensor()};
+    kernels::AttentionBackward(
+        KeptPool(context), ConstData(q), ConstData(k), ConstData(v), ConstData(out), ConstData(log_sum_exp),
+        ConstData(gradients[0]), segments.data(), static_cast<int64_t>(segments.size()), heads, kv_heads, head_dim,
+        1.0f / std::sqrt(static_cast<float>(head_dim)), static_cast<int32_t>(context->saved_data["window"].toInt()),
+        Data(dq), Data(dk), Data(dv));
+    return {dq, dk, dv, Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
   }
 };
 
@@ -281,13 +303,14 @@ Tensor Linear(ThreadPool& pool, const Tensor& x, const Tensor& packed, int64_t n
   return LinearFunction::apply(x, packed, n, &pool);
 }
 
+Tensor AddBias(ThreadPool& pool, const Tensor& x, const Tensor& bias) { return AddBiasFunction::apply(x, bias, &pool); }
+
 Tensor RmsNorm(ThreadPool& pool, const Tensor& x, const Tensor& weight, float epsilon) {
   return RmsNormFunction::apply(x, weight, static_cast<double>(epsilon), &pool);
 }
 
-Tensor Rope(ThreadPool& pool, const Tensor& x, const std::vector<int32_t>& positions, const Tensor& cosine,
-            const Tensor& sine, int64_t head_dim) {
-  return RopeFunction::apply(x, FromVector(positions), cosine, sine, head_dim, &pool);
+Tensor Rope(ThreadPool& pool, const Tensor& x, const Tensor& cosine, const Tensor& sine, int64_t head_dim) {
+  return RopeFunction::apply(x, cosine, sine, head_dim, &pool);
 }
 
 Tensor SwiGlu(ThreadPool& pool, const Tensor& gate, const Tensor& up) { return SwiGluFunction::apply(gate, up, &pool); }
@@ -295,8 +318,8 @@ Tensor SwiGlu(ThreadPool& pool, const Tensor& gate, const Tensor& up) { return S
 Tensor Add(ThreadPool& pool, const Tensor& a, const Tensor& b) { return AddFunction::apply(a, b, &pool); }
 
 Tensor Attention(ThreadPool& pool, const Tensor& q, const Tensor& k, const Tensor& v, const AttentionRows& rows,
-                 int64_t heads, const kernels::KvPages& pages) {
-  return AttentionFunction::apply(q, k, v, &rows, heads, &pages, &pool);
+                 int64_t heads, int32_t window, const kernels::KvPages& pages) {
+  return AttentionFunction::apply(q, k, v, &rows, heads, int64_t{window}, &pages, &pool);
 }
 
 Tensor SelectRows(const Tensor& x, const std::vector<int64_t>& indices) {

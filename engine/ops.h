@@ -24,12 +24,14 @@ Tensor Embedding(ThreadPool& pool, const Tensor& packed, int64_t width, const st
 // x [rows, k], weight packed [n, k] -> [rows, n].
 Tensor Linear(ThreadPool& pool, const Tensor& x, const Tensor& packed, int64_t n);
 
-// x [rows, width], weight [width] -> [rows, width].
+// x [rows, n] + bias [n] -> [rows, n].
+Tensor AddBias(ThreadPool& pool, const Tensor& x, const Tensor& bias);
+
+// x [rows, k * width], weight [width] -> same shape: each of a row's k parts is normalised by itself.
 Tensor RmsNorm(ThreadPool& pool, const Tensor& x, const Tensor& weight, float epsilon);
 
-// x [rows, heads * head_dim], cosine and sine [max_position, head_dim / 2] -> same shape, rotated by the row's position.
-Tensor Rope(ThreadPool& pool, const Tensor& x, const std::vector<int32_t>& positions, const Tensor& cosine,
-            const Tensor& sine, int64_t head_dim);
+// x [rows, heads * head_dim], cosine and sine of each row's angles [rows, head_dim / 2] -> same shape, rotated.
+Tensor Rope(ThreadPool& pool, const Tensor& x, const Tensor& cosine, const Tensor& sine, int64_t head_dim);
 
 // gate, up [rows, width] -> silu(gate) * up.
 Tensor SwiGlu(ThreadPool& pool, const Tensor& gate, const Tensor& up);
@@ -45,8 +47,9 @@ struct AttentionRows {
 };
 
 // Writes k and v [rows, kv_heads * head_dim] to the pages, then attends: q [rows, heads * head_dim] -> same shape.
+// `window` is kernels::kWholeSequence or the size of a sliding window.
 Tensor Attention(ThreadPool& pool, const Tensor& q, const Tensor& k, const Tensor& v, const AttentionRows& rows,
-                 int64_t heads, const kernels::KvPages& pages);
+                 int64_t heads, int32_t window, const kernels::KvPages& pages);
 
 // x [rows, width] -> x[indices] [indices, width]; a row may be taken several times.
 Tensor SelectRows(const Tensor& x, const std::vector<int64_t>& indices);

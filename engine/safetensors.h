@@ -1,5 +1,7 @@
 // The safetensors file format: 8 bytes header size, a JSON header {name: {dtype, shape, data_offsets}}, then the data.
 // https://github.com/huggingface/safetensors
+//
+// Nothing in a file is believed before it is checked; fuzzed by tests/fuzz/safetensors_fuzz.cc.
 #pragma once
 
 #include <cstdint>
@@ -8,11 +10,14 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/string_view.h"
+#include "engine/base/mapped_file.h"
 #include "engine/base/status.h"
+#include "engine/storage_type.h"
 
 namespace hone {
 
-enum class StorageType { kFloat32, kBfloat16, kFloat16 };
+// ---- Writing ----
 
 // A tensor to write; `values` gives its row-major numbers when its turn comes, so that a checkpoint never lies twice in memory.
 struct TensorToWrite {
@@ -21,31 +26,70 @@ struct TensorToWrite {
   std::function<std::vector<float>()> values;
 };
 
-// Writes all tensors in the order given, rounded to `type`. Metadata {"format": "pt"} as transformers expects.
+// Writes all tensors in the order given, rounded to `type`. Metadata {"format": "pt"} as transformers expects. A file in a folder of
+// FolderWriter appears whole with its folder; elsewhere a crash can leave a part of it.
 absl::Status WriteSafetensors(const std::string& path, const std::vector<TensorToWrite>& tensors, StorageType type);
 
-// A read-only view of a file: the header is checked as a whole before anything is read (sizes, overlaps, bounds, names).
+// ---- Reading ----
+
+// A tensor inside the bytes of a file.
+struct StoredTensor {
+  StorageType type;
+  std::vector<int64_t> shape;
+  absl::string_view bytes;  // as many as shape and type want; not aligned
+};
+
+// All tensors of a file with this content; the views point into it. The header is checked as a whole: sizes, bounds, names, and that the
+// tensors cover the data without gap or overlap, as the format demands. `path` is for messages.
+absl::StatusOr<std::map<std::string, StoredTensor>> ParseSafetensors(const std::string& path,
+                                                                     absl::string_view content);
+
+// "weight_map" of a model.safetensors.index.json: tensor -> name of a file in the same folder.
+absl::StatusOr<std::map<std::string, std::string>> ParseShardIndex(const std::string& path, absl::string_view content);
+
+// The tensors of one file or of a folder, mapped into memory. Safe to read from several threads.
 class SafetensorsFile {
  public:
   static absl::StatusOr<SafetensorsFile> Open(const std::string& path);
+  // A model folder: model.safetensors, else the shards that model.safetensors.index.json names. A tensor that two shards hold, or that
+  // is not where the index says, is an input error.
+  static absl::StatusOr<SafetensorsFile> OpenFolder(const std::string& folder);
 
-  bool Has(const std::string& name) const { return entries_.count(name) > 0; }
+  bool Has(const std::string& name) const { return tensors_.count(name) > 0; }
   std::vector<std::string> names() const;
-  // Row-major numbers as float32; an input error when the name is missing, the shape differs from `shape`, or a number is not
-  // finite.
+  uint64_t data_bytes() const;
+
+  // An input error when the name is missing or the shape differs from `shape`.
+  absl::Status CheckShape(const std::string& name, const std::vector<int64_t>& shape) const;
+  // Starts reading a tensor that Has from the disk.
+  void Prefetch(const std::string& name) const;
+  // Elements first .. first + count - 1 of a tensor that Has, in row-major order; an input error when one of them is not finite. Keeps none
+  // of the file's pages in memory.
+  absl::Status Read(const std::string& name, int64_t first, int64_t count, float* values) const;
+  // CheckShape, then all of it.
   absl::StatusOr<std::vector<float>> Read(const std::string& name, const std::vector<int64_t>& shape) const;
 
- private:
-  struct Entry {
-    StorageType type;
-    std::vector<int64_t> shape;
-    uint64_t begin;  // bytes from the start of the file
-    uint64_t end;
-  };
-  absl::Status ParseHeader(const std::string& header, uint64_t data_begin, uint64_t file_size);
+  // The same type, shape and bytes.
+  bool Equal(const std::string& a, const std::string& b) const;
 
-  std::string path_;
-  std::map<std::string, Entry> entries_;
+  // For messages about a tensor that Has: its file and its name.
+  std::string Where(const std::string& name) const;
+
+ private:
+  struct File {
+    std::string path;
+    MappedFile content;
+  };
+  struct Entry {
+    StoredTensor tensor;
+    size_t file;  // index into files_
+  };
+  absl::Status Add(const std::string& path);
+  const Entry& EntryOf(const std::string& name) const;
+
+  std::string path_;  // of the file, or of the folder
+  std::vector<File> files_;
+  std::map<std::string, Entry> tensors_;
 };
 
 }  // namespace hone

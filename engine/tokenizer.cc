@@ -1,10 +1,14 @@
 #include "engine/tokenizer.h"
 
+#include <cstdlib>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "engine/base/file.h"
 #include "engine/base/text.h"
+#include "engine/tokenizer_decoder.h"
 #include "engine/tokenizer_json.h"
 #include "engine/tokenizer_sentencepiece.h"
 
@@ -15,12 +19,63 @@ constexpr char kModelFile[] = "tokenizer.model";
 constexpr char kTokenizerFile[] = "tokenizer.json";
 constexpr char kConfigFile[] = "tokenizer_config.json";
 constexpr char kSpecialTokensFile[] = "special_tokens_map.json";
+// What else belongs to a tokenizer and is kept with a checkpoint.
+constexpr const char* kOtherFiles[] = {"added_tokens.json", "chat_template.jinja", "merges.txt", "vocab.json"};
+
+// What each token shows as, by the rules of SentencePiece's own Decode.
+TokenTexts TextsOf(const SentencePiece& model) {
+  TokenTexts texts;
+  texts.bytes = TokenTexts::Bytes::kEach;
+  const SentencePieceTraits& traits = model.traits();
+  if (traits.add_dummy_prefix || traits.remove_extra_whitespaces) {
+    texts.leading_spaces = traits.remove_extra_whitespaces ? std::numeric_limits<int>::max() : 1;
+    texts.leading_spaces_per_token = 1;
+  }
+  for (const Piece& piece : model.pieces()) {
+    std::string text = absl::StrReplaceAll(piece.text, {{"\u2581", " "}});
+    TokenTexts::Kind kind = TokenTexts::Kind::kText;
+    switch (piece.kind) {
+      case PieceKind::kUnknown:
+        text = model.Decode({model.unknown_token()});
+        kind = TokenTexts::Kind::kVerbatim;
+        break;
+      case PieceKind::kControl:
+        text.clear();
+        kind = TokenTexts::Kind::kVerbatim;
+        break;
+      case PieceKind::kByte:  // "<0x0A>"
+        text = static_cast<char>(std::strtol(piece.text.c_str() + 3, nullptr, 16));
+        kind = TokenTexts::Kind::kByte;
+        break;
+      case PieceKind::kNormal:
+      case PieceKind::kUserDefined:
+      case PieceKind::kUnused:
+        break;
+    }
+    texts.texts.Append(text);
+    texts.kinds.push_back(kind);
+  }
+  return texts;
+}
+
+// Those of a model folder's files that belong to its tokenizer.
+FilesByName ReadTokenizerFiles(const std::string& folder) {
+  FilesByName files;
+  const auto read = [&](const char* name) {
+    if (auto content = ReadFile(absl::StrCat(folder, "/", name)); content.ok()) files[name] = *std::move(content);
+  };
+  for (const char* name : {kModelFile, kTokenizerFile, kConfigFile, kSpecialTokensFile}) read(name);
+  for (const char* name : kOtherFiles) read(name);
+  return files;
+}
 
 class SentencePieceTokenizer : public Tokenizer {
  public:
   // `model_bytes` are the tokenizer.model of `model`.
   SentencePieceTokenizer(std::string model_bytes, std::unique_ptr<SentencePiece> model)
-      : model_bytes_(std::move(model_bytes)), model_(std::move(model)) {}
+      : model_(std::move(model)), texts_(TextsOf(*model_)) {
+    files_[kModelFile] = std::move(model_bytes);
+  }
 
   absl::StatusOr<std::vector<TokenId>> Encode(absl::string_view text) const override {
     if (const auto offset = FindInvalidUtf8(text)) {
@@ -38,35 +93,37 @@ class SentencePieceTokenizer : public Tokenizer {
     return model_->Decode(tokens);
   }
 
+  const TokenTexts& texts() const override { return texts_; }
+
+  absl::string_view TokenText(TokenId token) const override {
+    return token >= 0 && token < vocabulary_size() ? absl::string_view(model_->pieces()[token].text)
+                                                   : absl::string_view();
+  }
+
   int32_t vocabulary_size() const override { return static_cast<int32_t>(model_->pieces().size()); }
   TokenId begin_token() const override { return model_->begin_token(); }
   TokenId end_token() const override { return model_->end_token(); }
   TokenId unknown_token() const override { return model_->unknown_token(); }
 
   absl::Status Save(const std::string& folder) const override {
-    TokenizerFiles files = own_files_;
-    if (files.tokenizer_json.empty()) {
-      HONE_ASSIGN_OR_RETURN(files, ToTokenizerFiles(*model_));
+    FilesByName files = files_;
+    if (files.count(kTokenizerFile) == 0) {
+      HONE_ASSIGN_OR_RETURN(TokenizerFiles made, ToTokenizerFiles(*model_));
+      files[kTokenizerFile] = std::move(made.tokenizer_json);
+      files[kConfigFile] = std::move(made.tokenizer_config_json);
+      files[kSpecialTokensFile] = std::move(made.special_tokens_map_json);
     }
-    const auto write = [&](const char* name, const std::string& content) {
-      return content.empty() ? absl::OkStatus() : WriteFile(absl::StrCat(folder, "/", name), content);
-    };
-    HONE_RETURN_IF_ERROR(write(kModelFile, model_bytes_));
-    HONE_RETURN_IF_ERROR(write(kTokenizerFile, files.tokenizer_json));
-    HONE_RETURN_IF_ERROR(write(kConfigFile, files.tokenizer_config_json));
-    return write(kSpecialTokensFile, files.special_tokens_map_json);
+    for (const auto& [name, content] : files) HONE_RETURN_IF_ERROR(WriteFile(absl::StrCat(folder, "/", name), content));
+    return absl::OkStatus();
   }
 
   // What the model came with, so that a checkpoint of someone else's model keeps its tokenizer as it was.
-  void KeepFiles(const std::string& folder) {
-    const auto read = [&](const char* name) { return ReadFile(absl::StrCat(folder, "/", name)).value_or(""); };
-    own_files_ = {read(kTokenizerFile), read(kConfigFile), read(kSpecialTokensFile)};
-  }
+  void KeepFiles(FilesByName files) { files_ = std::move(files); }
 
  private:
-  std::string model_bytes_;
   std::unique_ptr<SentencePiece> model_;
-  TokenizerFiles own_files_;  // empty for a model trained here
+  TokenTexts texts_;
+  FilesByName files_;  // of a model trained here: tokenizer.model alone
 };
 
 absl::StatusOr<std::unique_ptr<SentencePieceTokenizer>> FromBytes(std::string bytes, const std::string& source) {
@@ -92,10 +149,21 @@ absl::StatusOr<std::unique_ptr<SentencePieceTokenizer>> FromBytes(std::string by
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& folder) {
+  FilesByName files = ReadTokenizerFiles(folder);
+  const bool has_model = files.count(kModelFile) > 0;
+  const auto json = files.find(kTokenizerFile);
+  if (json != files.end() && (!has_model || IsByteLevel(json->second)))
+    return NewBpeTokenizer(std::move(files), folder);
+  if (!has_model) {
+    const auto status = ReadFile(absl::StrCat(folder, "/", kModelFile)).status();
+    return files.empty() ? status
+                         : InputError(folder,
+                                      ": has neither tokenizer.json nor tokenizer.model; write one with transformers' "
+                                      "AutoTokenizer.from_pretrained(...).save_pretrained(...)");
+  }
   const std::string path = absl::StrCat(folder, "/", kModelFile);
-  HONE_ASSIGN_OR_RETURN(std::string bytes, ReadFile(path));
-  HONE_ASSIGN_OR_RETURN(auto tokenizer, FromBytes(std::move(bytes), path));
-  tokenizer->KeepFiles(folder);
+  HONE_ASSIGN_OR_RETURN(auto tokenizer, FromBytes(files[kModelFile], path));
+  tokenizer->KeepFiles(std::move(files));
   return tokenizer;
 }
 

@@ -1,14 +1,15 @@
-// Text to tokens and back. SentencePiece models (https://arxiv.org/abs/1808.06226), kept in a model folder as
-// tokenizer.model and, for transformers, as tokenizer.json with tokenizer_config.json.
+// Text to tokens and back. SentencePiece models (https://arxiv.org/abs/1808.06226), kept in a model folder as tokenizer.model and, for
+// transformers, as tokenizer.json with tokenizer_config.json; and byte-pair models of Hugging Face's tokenizers, kept as tokenizer.json.
 #pragma once
 
-#include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "engine/base/spec.h"
 #include "engine/base/types.h"
+#include "engine/stream_decoder.h"
 
 namespace hone {
 
@@ -17,24 +18,38 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  // Tokens of `text` without special tokens. Invalid UTF-8 is an input error that names the byte's offset; characters
-  // outside the vocabulary become the unknown token.
+  // Tokens of `text`, with none put in front. Invalid UTF-8 is an input error that names the byte's offset. SentencePiece: special
+  // tokens in a text are text, and characters outside the vocabulary become the unknown token. tokenizer.json: as
+  // encode(text, add_special_tokens=False) of the tokenizers library, so that "<|im_end|>" in any text is the special token.
   virtual absl::StatusOr<std::vector<TokenId>> Encode(absl::string_view text) const = 0;
-  // Text of `tokens`; special tokens vanish. Tokens outside the vocabulary are an input error.
+  // Text of `tokens`; special tokens vanish, and bytes that are no UTF-8 show as U+FFFD. Tokens outside the vocabulary are an input error.
   virtual absl::StatusOr<std::string> Decode(const std::vector<TokenId>& tokens) const = 0;
+  // For a StreamDecoder, which does the same token by token.
+  virtual const TokenTexts& texts() const = 0;
+  // The vocabulary's own text of a token, special ones too: "<|im_end|>", "\u0120word". Empty for numbers without a token.
+  virtual absl::string_view TokenText(TokenId token) const = 0;
 
-  virtual int32_t vocabulary_size() const = 0;
-  virtual TokenId begin_token() const = 0;  // put before every prompt
-  virtual TokenId end_token() const = 0;    // ends an answer
+  virtual int32_t vocabulary_size() const = 0;  // the largest token + 1
+  // -1 stands for none in all three.
+  virtual TokenId begin_token()
+      const = 0;                          // what the tokenizer puts before every text when special tokens are asked for
+  virtual TokenId end_token() const = 0;  // ends an answer: the eos_token
   virtual TokenId unknown_token() const = 0;
 
-  // Writes tokenizer.model, tokenizer.json, tokenizer_config.json and special_tokens_map.json, such that transformers'
-  // AutoTokenizer gives the same ids (with the begin token in front when special tokens are asked for).
+  // Writes the files it was read from, to the byte; one trained here writes tokenizer.model, tokenizer.json, tokenizer_config.json and
+  // special_tokens_map.json, such that transformers' AutoTokenizer gives the same ids (with the begin token in front when special
+  // tokens are asked for).
   virtual absl::Status Save(const std::string& folder) const = 0;
 };
 
-// Reads tokenizer.model of a model folder.
+// Reads the tokenizer of a model folder: tokenizer.json when it is a byte-level one or nothing else is there, else tokenizer.model.
 absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& folder);
+
+using FilesByName = std::map<std::string, std::string>;
+
+// From what the files of a model folder hold: "tokenizer.json", whose model is BPE, and where they are there "tokenizer_config.json" and
+// "special_tokens_map.json"; others are kept for Save. Errors begin with `folder`. Limits on truncation and padding are not applied.
+absl::StatusOr<std::unique_ptr<Tokenizer>> NewBpeTokenizer(FilesByName files, const std::string& folder);
 
 // Trains a SentencePiece model from lines of text. Spec: "sentencepiece(model_type=char|bpe|unigram, vocabulary_size=N, whole_numbers=N)":
 // the size is an upper bound; with whole_numbers=99 each of 0 .. 99 is one token wherever it stands (char and bpe). Special tokens:

@@ -30,6 +30,7 @@ struct BackwardCall {
   const AttentionSegment* segments;
   int64_t heads, kv_heads, head_dim;
   float scale;
+  int64_t window;
   float *dq, *dk, *dv;
 
   int64_t group() const { return heads / kv_heads; }
@@ -67,7 +68,7 @@ class TreeGradients {
     for (int64_t segment = begin; segment < end; ++segment) {
       if (call_.segments[segment].rows == 0) continue;
       LoadQueries(segment);
-      AttendChain(segment, segment);
+      AttendChain(segment);
       StoreQueries(segment);
     }
     for (int64_t segment = begin; segment < end; ++segment) StoreKeys(segment);
@@ -135,30 +136,37 @@ class TreeGradients {
     }
   }
 
-  // The loaded queries of segment `queries` against the keys of `segment` and, before them, of its ancestors.
-  void AttendChain(int64_t segment, int64_t queries) {
+  // The loaded queries of `segment` against the keys of its ancestors, from the root on, and its own.
+  void AttendChain(int64_t segment) {
     chain_.clear();
-    for (int64_t s = segment; s >= 0; s = call_.segments[s].parent) chain_.push_back(s);
+    int64_t distance = -queries_.rows;  // of the first query from the chain's present key, in positions
+    for (int64_t s = segment; s >= 0; s = call_.segments[s].parent) {
+      chain_.push_back(s);
+      distance += call_.segments[s].rows;
+    }
+    const int64_t block_rows = std::max<int64_t>(1, kBlockPairs / group_);
     for (auto s = chain_.rbegin(); s != chain_.rend(); ++s) {
       Keys& keys = KeysOf(*s);
-      const bool causal = *s == queries;  // ancestors are seen whole
-      const int64_t block_rows = std::max<int64_t>(1, kBlockPairs / group_);
       for (int64_t key = 0; key < keys.rows; key += kBlockKeys) {
-        // Rows before the block's first key see none of it.
-        for (int64_t row = causal ? key : 0; row < queries_.rows; row += block_rows) {
-          AttendBlock(keys, key, row, std::min(block_rows, queries_.rows - row), causal);
+        // Rows before the block's first key see none of it, nor do those whose windows begin after its last.
+        const int64_t last_key = std::min(key + kBlockKeys, keys.rows) - 1;
+        const int64_t end = std::min(queries_.rows, last_key - distance + call_.window);
+        for (int64_t row = std::max<int64_t>(0, key - distance); row < end; row += block_rows) {
+          AttendBlock(keys, key, row, std::min(block_rows, end - row), distance - key);
         }
       }
+      distance -= keys.rows;
     }
   }
 
-  void AttendBlock(Keys& keys, int64_t key, int64_t row, int64_t rows, bool causal) {
+  // The segment's first query is `distance` positions after key `key`.
+  void AttendBlock(Keys& keys, int64_t key, int64_t row, int64_t rows, int64_t distance) {
     const int64_t key_count = std::min(kBlockKeys, keys.rows - key), pairs = rows * group_;
     const int64_t columns = std::min(kBlockKeys, keys.columns - key), query = row * group_ * stride_;
     weights_.resize(std::max<int64_t>(weights_.size(), pairs * kBlockKeys));
     slopes_.resize(std::max<int64_t>(slopes_.size(), pairs * kBlockKeys));
     const auto inner = [&](const std::vector<float>& a, const std::vector<float>& b, std::vector<float>& c) {
-      Product product;
+      Product<> product;
       product.a = a.data() + query, product.a_row = stride_;
       product.k = head_dim_;
       product.b = b.data() + key, product.b_row = keys.columns;
@@ -168,10 +176,11 @@ class TreeGradients {
     inner(queries_.q, keys.k_t, weights_);
     inner(queries_.dout, keys.v_t, slopes_);
     for (int64_t i = 0; i < pairs; ++i) {
-      const int64_t seen = causal ? std::max<int64_t>(0, row + i / group_ - key + 1) : key_count;
-      WeighPair(i, row * group_ + i, columns, std::min(seen, columns));
+      const int64_t end = distance + row + i / group_ + 1;
+      WeighPair(i, row * group_ + i, columns, std::clamp<int64_t>(end - call_.window, 0, columns),
+                std::clamp<int64_t>(end, 0, key_count));
     }
-    Product product;
+    Product<> product;
     product.accumulate = true;
     product.k = key_count;
     product.a = slopes_.data(), product.a_row = kBlockKeys;
@@ -189,8 +198,8 @@ class TreeGradients {
     outer(weights_, queries_.dout, keys.dv);
   }
 
-  // Inner products in line `line` of the block -> p in weights_, ds in slopes_; 0 for keys from `seen` on.
-  void WeighPair(int64_t line, int64_t pair, int64_t columns, int64_t seen) {
+  // Inner products in line `line` of the block -> p in weights_, ds in slopes_; 0 for keys outside begin .. end-1.
+  void WeighPair(int64_t line, int64_t pair, int64_t columns, int64_t begin, int64_t end) {
     float *weights = weights_.data() + line * kBlockKeys, *slopes = slopes_.data() + line * kBlockKeys;
     const float scale = call_.scale, log_sum_exp = queries_.log_sum_exp[pair], delta = queries_.delta[pair];
     ForEach(columns, [=](auto d, int64_t j) HWY_ATTR {
@@ -200,8 +209,10 @@ class TreeGradients {
       hn::StoreU(weight, d, weights + j);
       hn::StoreU(hn::Mul(hn::Mul(weight, slope), hn::Set(d, scale)), d, slopes + j);
     });
-    std::fill(weights + seen, weights + columns, 0.0f);
-    std::fill(slopes + seen, slopes + columns, 0.0f);
+    for (float* outside : {weights, slopes}) {
+      std::fill(outside, outside + begin, 0.0f);
+      std::fill(outside + end, outside + columns, 0.0f);
+    }
   }
 
   const BackwardCall& call_;
@@ -227,7 +238,7 @@ void Plan(const BackwardCall& call, int64_t segment_count, std::vector<int64_t>&
       }
       trees.push_back(i);
     }
-    work += segment.rows * RoundUpToLanes(length[i]) * call.group() * call.head_dim * 5;
+    work += segment.rows * std::min(RoundUpToLanes(length[i]), call.window) * call.group() * call.head_dim * 5;
   }
   tasks.push_back(static_cast<int64_t>(trees.size()));
   trees.push_back(segment_count);
@@ -236,8 +247,9 @@ void Plan(const BackwardCall& call, int64_t segment_count, std::vector<int64_t>&
 void AttentionBackwardTarget(ThreadPool& pool, const float* q, const float* k, const float* v, const float* out,
                              const float* log_sum_exp, const float* dout, const AttentionSegment* segments,
                              int64_t segment_count, int64_t heads, int64_t kv_heads, int64_t head_dim, float scale,
-                             float* dq, float* dk, float* dv) {
-  const BackwardCall call{q, k, v, out, log_sum_exp, dout, segments, heads, kv_heads, head_dim, scale, dq, dk, dv};
+                             int32_t window, float* dq, float* dk, float* dv) {
+  const BackwardCall call{q,        k,        v,     out,    log_sum_exp, dout, segments, heads,
+                          kv_heads, head_dim, scale, window, dq,          dk,   dv};
   std::vector<int64_t> trees, tasks;
   Plan(call, segment_count, trees, tasks);
   const auto ranges = static_cast<int64_t>(tasks.size()) - 1;
@@ -260,11 +272,12 @@ HWY_EXPORT(AttentionBackwardTarget);
 
 void AttentionBackward(ThreadPool& pool, const float* q, const float* k, const float* v, const float* out,
                        const float* log_sum_exp, const float* dout, const AttentionSegment* segments,
-                       int64_t segment_count, int64_t heads, int64_t kv_heads, int64_t head_dim, float scale, float* dq,
-                       float* dk, float* dv) {
+                       int64_t segment_count, int64_t heads, int64_t kv_heads, int64_t head_dim, float scale,
+                       int32_t window, float* dq, float* dk, float* dv) {
   if (segment_count <= 0) return;
   HWY_DYNAMIC_DISPATCH(AttentionBackwardTarget)
-  (pool, q, k, v, out, log_sum_exp, dout, segments, segment_count, heads, kv_heads, head_dim, scale, dq, dk, dv);
+  (pool, q, k, v, out, log_sum_exp, dout, segments, segment_count, heads, kv_heads, head_dim, scale, window, dq, dk,
+   dv);
 }
 
 }  // namespace hone::kernels

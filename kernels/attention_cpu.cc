@@ -32,11 +32,14 @@ struct AttentionCall {
   const AttentionRow* rows;
   int64_t heads;
   float scale;
+  int64_t window;
   KvPages pages;
   float* out;
   float* log_sum_exp;
 
   int64_t group() const { return heads / pages.kv_heads; }
+  // The first position that a row sees.
+  int64_t First(const AttentionRow& row) const { return std::max<int64_t>(0, row.position + 1 - window); }
 };
 
 struct RowRange {
@@ -46,7 +49,7 @@ struct RowRange {
 // One task's buffers, for one tile at a time. Pairs are numbered row by row.
 struct Scratch {
   std::vector<float> q;        // [pairs, head_dim]
-  std::vector<float> scores;   // [pairs, score_stride]: scores, then weights
+  std::vector<float> scores;   // [pairs, score_stride]: scores, then weights, from the tile's first page on
   std::vector<float> sums;     // [pairs, sum_stride]
   std::vector<float> weights;  // [pairs]: sums of weights
   int64_t score_stride, sum_stride;
@@ -64,8 +67,12 @@ class Tile {
         first_pair_(rows.begin * call.heads + kv_head * group_),
         kv_head_(kv_head),
         s_(scratch) {
-    for (int64_t r = 0; r < count_; ++r) page_count_ = std::max(page_count_, PageCount(r));
-    s_.score_stride = page_count_ * kPageTokens;
+    first_page_ = FirstPage(0);
+    for (int64_t r = 0; r < count_; ++r) {
+      first_page_ = std::min(first_page_, FirstPage(r));
+      page_count_ = std::max(page_count_, PageCount(r));
+    }
+    s_.score_stride = (page_count_ - first_page_) * kPageTokens;
     s_.sum_stride = RoundUpToLanes(head_dim_);
     Grow(s_.q, count_ * group_ * head_dim_);
     Grow(s_.scores, count_ * group_ * s_.score_stride);
@@ -78,13 +85,12 @@ class Tile {
       std::memcpy(s_.q.data() + r * group_ * head_dim_, call_.q + Pair(r) * head_dim_,
                   group_ * head_dim_ * sizeof(float));
     }
-    for (int64_t page = 0; page < page_count_; ++page) {
+    for (int64_t page = first_page_; page < page_count_; ++page) {
       ForEachRun(page, [&](int64_t begin, int64_t end) { Score(page, begin, end); });
     }
-    for (int64_t pair = 0; pair < count_ * group_; ++pair) {
-      Weigh(pair, rows_[pair / group_].position + 1);
-    }
-    for (int64_t page = 0; page < page_count_; ++page) {
+    for (int64_t pair = 0; pair < count_ * group_; ++pair) Weigh(pair, pair / group_);
+    std::fill_n(s_.sums.begin(), count_ * group_ * s_.sum_stride, 0.0f);
+    for (int64_t page = first_page_; page < page_count_; ++page) {
       ForEachRun(page, [&](int64_t begin, int64_t end) { AddValues(page, begin, end); });
     }
     for (int64_t pair = 0; pair < count_ * group_; ++pair) Finish(pair);
@@ -96,10 +102,12 @@ class Tile {
   }
 
   int64_t PageCount(int64_t r) const { return rows_[r].position / kPageTokens + 1; }
-  // Tokens of `page` that row r sees.
-  int64_t Tokens(int64_t r, int64_t page) const {
-    return std::min<int64_t>(kPageTokens, rows_[r].position + 1 - page * kPageTokens);
-  }
+  int64_t FirstPage(int64_t r) const { return call_.First(rows_[r]) / kPageTokens; }
+  bool Sees(int64_t r, int64_t page) const { return FirstPage(r) <= page && page < PageCount(r); }
+  // Row r sees the tokens Begin .. End-1 of `page`; these may lie outside of it.
+  int64_t Begin(int64_t r, int64_t page) const { return call_.First(rows_[r]) - page * kPageTokens; }
+  int64_t End(int64_t r, int64_t page) const { return rows_[r].position + 1 - page * kPageTokens; }
+  bool Sees(int64_t r, int64_t page, int64_t token) const { return Begin(r, page) <= token && token < End(r, page); }
   // Index of row r's first (row, head) pair in q and out.
   int64_t Pair(int64_t r) const { return first_pair_ + r * call_.heads; }
   int64_t PageOffset(int64_t r, int64_t page) const {
@@ -111,31 +119,37 @@ class Tile {
   void ForEachRun(int64_t page, const F& f) const {
     for (int64_t r = 0; r < count_;) {
       const int64_t begin = r++;
-      if (PageCount(begin) <= page) continue;
+      if (!Sees(begin, page)) continue;
       const int32_t memory = rows_[begin].page_table[page];
-      while (r < count_ && PageCount(r) > page && rows_[r].page_table[page] == memory) ++r;
+      while (r < count_ && Sees(r, page) && rows_[r].page_table[page] == memory) ++r;
       f(begin, r);
     }
   }
 
-  // Whole pages: what the slots past a row's position give is overwritten before anything reads it.
+  float* Scores(int64_t pair, int64_t page) {
+    return s_.scores.data() + pair * s_.score_stride + (page - first_page_) * kPageTokens;
+  }
+
+  // Whole pages: what the slots that a row does not see give is overwritten before anything reads it.
   void Score(int64_t page, int64_t begin, int64_t end) {
-    Product product;
+    Product<> product;
     product.a = s_.q.data() + begin * group_ * head_dim_;
     product.a_row = head_dim_;
     product.k = head_dim_;
     product.b = call_.pages.keys + PageOffset(begin, page);
     product.b_row = kPageTokens;
-    product.c = s_.scores.data() + begin * group_ * s_.score_stride + page * kPageTokens;
+    product.c = Scores(begin * group_, page);
     product.c_row = s_.score_stride;
     Multiply(product, (end - begin) * group_, kPageTokens);
   }
 
-  // Scores -> weights and their sum. Positions past the row's own weigh exp(-infinity) = +0.
-  void Weigh(int64_t pair, int64_t positions) {
-    float* scores = s_.scores.data() + pair * s_.score_stride;
-    const int64_t padded = RoundUpToLanes(positions);
-    std::fill(scores + positions, scores + padded, -std::numeric_limits<float>::infinity());
+  // Scores -> weights and their sum. In the row's first and last page, positions that it does not see weigh
+  // exp(-infinity) = +0.
+  void Weigh(int64_t pair, int64_t row) {
+    const int64_t first_page = FirstPage(row), end = End(row, first_page), padded = RoundUpToLanes(end);
+    float* scores = Scores(pair, first_page);
+    std::fill(scores, scores + Begin(row, first_page), -std::numeric_limits<float>::infinity());
+    std::fill(scores + end, scores + padded, -std::numeric_limits<float>::infinity());
     const float scale = call_.scale;
     ForEach(padded, [=](auto d, int64_t j)
                         HWY_ATTR { hn::StoreU(hn::Mul(hn::LoadU(d, scores + j), hn::Set(d, scale)), d, scores + j); });
@@ -152,18 +166,18 @@ class Tile {
     }
   }
 
-  // Rows stop at different tokens of the page: from token to token at which one does, those that go on.
+  // Rows begin and end at different tokens of the page: from token to token at which one does, those that see it.
   void AddValues(int64_t page, int64_t begin, int64_t end) {
     for (int64_t token = 0; token < kPageTokens;) {
-      int64_t stop = kPageTokens + 1;
+      int64_t stop = kPageTokens;
       for (int64_t r = begin; r < end; ++r) {
-        if (Tokens(r, page) > token) stop = std::min(stop, Tokens(r, page));
+        if (Begin(r, page) > token) stop = std::min(stop, Begin(r, page));
+        if (End(r, page) > token) stop = std::min(stop, End(r, page));
       }
-      if (stop > kPageTokens) return;
       for (int64_t r = begin; r < end;) {
         const int64_t first = r++;
-        if (Tokens(first, page) <= token) continue;
-        while (r < end && Tokens(r, page) > token) ++r;
+        if (!Sees(first, page, token)) continue;
+        while (r < end && Sees(r, page, token)) ++r;
         AddTokens(page, first, r, token, stop);
       }
       token = stop;
@@ -171,15 +185,15 @@ class Tile {
   }
 
   void AddTokens(int64_t page, int64_t begin, int64_t end, int64_t token, int64_t stop) {
-    Product product;
-    product.a = s_.scores.data() + begin * group_ * s_.score_stride + page * kPageTokens + token;
+    Product<> product;
+    product.a = Scores(begin * group_, page) + token;
     product.a_row = s_.score_stride;
     product.k = stop - token;
     product.b = call_.pages.values + PageOffset(begin, page) + token * head_dim_;
     product.b_row = head_dim_;
     product.c = s_.sums.data() + begin * group_ * s_.sum_stride;
     product.c_row = s_.sum_stride;
-    product.accumulate = page > 0 || token > 0;
+    product.accumulate = true;
     Multiply(product, (end - begin) * group_, head_dim_);
   }
 
@@ -194,7 +208,7 @@ class Tile {
   const AttentionCall& call_;
   const AttentionRow* rows_;
   const int64_t count_, group_, head_dim_, first_pair_, kv_head_;
-  int64_t page_count_ = 0;
+  int64_t first_page_ = 0, page_count_ = 0;
   Scratch& s_;
 };
 
@@ -205,7 +219,8 @@ void Plan(const AttentionCall& call, int64_t row_count, std::vector<RowRange>& t
   for (int64_t begin = 0; begin < row_count;) {
     int64_t end = begin, tile_work = 0;
     do {
-      tile_work += (call.rows[end].position + kPageTokens) * call.group() * call.pages.head_dim * 2;
+      const AttentionRow& row = call.rows[end];
+      tile_work += (row.position - call.First(row) + kPageTokens) * call.group() * call.pages.head_dim * 2;
       ++end;
     } while (end < row_count && end - begin < most && call.rows[end].page_table[0] == call.rows[begin].page_table[0]);
     if (work >= kTaskWork) {
@@ -220,8 +235,8 @@ void Plan(const AttentionCall& call, int64_t row_count, std::vector<RowRange>& t
 }
 
 void AttentionTarget(ThreadPool& pool, const float* q, const AttentionRow* rows, int64_t row_count, int64_t heads,
-                     float scale, KvPages pages, float* out, float* log_sum_exp) {
-  const AttentionCall call{q, rows, heads, scale, pages, out, log_sum_exp};
+                     float scale, int32_t window, KvPages pages, float* out, float* log_sum_exp) {
+  const AttentionCall call{q, rows, heads, scale, window, pages, out, log_sum_exp};
   std::vector<RowRange> tiles;
   std::vector<int64_t> tasks;
   Plan(call, row_count, tiles, tasks);
@@ -246,9 +261,9 @@ namespace hone::kernels {
 HWY_EXPORT(AttentionTarget);
 
 void AttentionForward(ThreadPool& pool, const float* q, const AttentionRow* rows, int64_t row_count, int64_t heads,
-                      float scale, KvPages pages, float* out, float* log_sum_exp) {
+                      float scale, int32_t window, KvPages pages, float* out, float* log_sum_exp) {
   if (row_count <= 0) return;
-  HWY_DYNAMIC_DISPATCH(AttentionTarget)(pool, q, rows, row_count, heads, scale, pages, out, log_sum_exp);
+  HWY_DYNAMIC_DISPATCH(AttentionTarget)(pool, q, rows, row_count, heads, scale, window, pages, out, log_sum_exp);
 }
 
 void WriteKv(ThreadPool& pool, const float* k, const float* v, const KvWrite* writes, int64_t count, KvPages pages) {

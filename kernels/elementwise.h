@@ -20,10 +20,10 @@ void RmsNormBackward(ThreadPool& pool, const float* x, const float* weight, cons
 
 // Rotary position embedding, https://arxiv.org/abs/2104.09864, in the "rotate half" form of Hugging Face's Llama:
 // with h = head_dim / 2, y[i] = x[i] cos[p, i] - x[i + h] sin[p, i] and y[i + h] = x[i + h] cos[p, i] + x[i] sin[p, i].
-// x, y [rows, heads, head_dim]; may be the same. positions [rows]; cosine, sine [max_position, head_dim / 2].
+// p is the row. x, y [rows, heads, head_dim]; may be the same. cosine, sine [rows, head_dim / 2].
 enum class RopeDirection { kForward, kBackward };  // backward rotates by the negative angle: the gradient
-void Rope(ThreadPool& pool, const float* x, const int32_t* positions, const float* cosine, const float* sine,
-          int64_t rows, int64_t heads, int64_t head_dim, RopeDirection direction, float* y);
+void Rope(ThreadPool& pool, const float* x, const float* cosine, const float* sine, int64_t rows, int64_t heads,
+          int64_t head_dim, RopeDirection direction, float* y);
 
 // y = silu(gate) * up, silu(g) = g / (1 + exp(-g)); count elements. https://arxiv.org/abs/2002.05202
 void SwiGlu(ThreadPool& pool, const float* gate, const float* up, int64_t count, float* y);
@@ -32,6 +32,11 @@ void SwiGluBackward(ThreadPool& pool, const float* gate, const float* up, const 
 
 // y = a + b.
 void Add(ThreadPool& pool, const float* a, const float* b, int64_t count, float* y);
+
+// y[r, i] = x[r, i] + bias[i]; x and y may be the same.
+void AddBias(ThreadPool& pool, const float* x, const float* bias, int64_t rows, int64_t width, float* y);
+// dbias[i] = sum of dy[r, i] over rows, in ascending order.
+void AddBiasBackward(ThreadPool& pool, const float* dy, int64_t rows, int64_t width, float* dbias);
 
 // y[r] = row tokens[r] of a table [vocab, width] in the packed layout of gemm.h. tokens are in 0 .. vocab-1.
 void EmbeddingPacked(ThreadPool& pool, const float* packed, const int32_t* tokens, int64_t rows, int64_t width,

@@ -82,15 +82,15 @@ void RmsNormBackwardTarget(ThreadPool& pool, const float* x, const float* weight
   }
 }
 
-void RopeTarget(ThreadPool& pool, const float* x, const int32_t* positions, const float* cosine, const float* sine,
-                int64_t rows, int64_t heads, int64_t head_dim, float sign, float* y) {
+void RopeTarget(ThreadPool& pool, const float* x, const float* cosine, const float* sine, int64_t rows, int64_t heads,
+                int64_t head_dim, float sign, float* y) {
   const int64_t half = head_dim / 2;
   ForPieces(pool, rows, RowsPerTask(heads * head_dim), [&](int64_t begin, int64_t end) HWY_ATTR {
     for (int64_t i = begin * heads; i < end * heads; ++i) {
       const float* from = x + i * head_dim;
       float* to = y + i * head_dim;
-      const float* cos = cosine + positions[i / heads] * half;
-      const float* sin = sine + positions[i / heads] * half;
+      const float* cos = cosine + i / heads * half;
+      const float* sin = sine + i / heads * half;
       ForEach(half, [=](auto d, int64_t j) HWY_ATTR {
         const auto low = hn::LoadU(d, from + j), high = hn::LoadU(d, from + half + j);
         const auto c = hn::LoadU(d, cos + j), s = hn::Mul(hn::LoadU(d, sin + j), hn::Set(d, sign));
@@ -136,6 +136,31 @@ void AddTarget(ThreadPool& pool, const float* a, const float* b, int64_t count, 
     ForEach(end - begin, [=](auto d, int64_t i) HWY_ATTR {
       hn::StoreU(hn::Add(hn::LoadU(d, a + begin + i), hn::LoadU(d, b + begin + i)), d, y + begin + i);
     });
+  });
+}
+
+void AddBiasTarget(ThreadPool& pool, const float* x, const float* bias, int64_t rows, int64_t width, float* y) {
+  ForPieces(pool, rows, 2 * RowsPerTask(width), [&](int64_t begin, int64_t end) HWY_ATTR {
+    for (int64_t row = begin; row < end; ++row) {
+      const float* from = x + row * width;
+      float* to = y + row * width;
+      ForEach(width, [=](auto d, int64_t i)
+                         HWY_ATTR { hn::StoreU(hn::Add(hn::LoadU(d, from + i), hn::LoadU(d, bias + i)), d, to + i); });
+    }
+  });
+}
+
+// Tasks own columns, so each sum is one chain.
+void AddBiasBackwardTarget(ThreadPool& pool, const float* dy, int64_t rows, int64_t width, float* dbias) {
+  constexpr int64_t kTaskColumns = 64;
+  ForPieces(pool, width, kTaskColumns, [&](int64_t begin, int64_t end) HWY_ATTR {
+    std::fill(dbias + begin, dbias + end, 0.0f);
+    for (int64_t row = 0; row < rows; ++row) {
+      const float* from = dy + row * width;
+      ForEach(end - begin, [=](auto d, int64_t i) HWY_ATTR {
+        hn::StoreU(hn::Add(hn::LoadU(d, dbias + begin + i), hn::LoadU(d, from + begin + i)), d, dbias + begin + i);
+      });
+    }
   });
 }
 
@@ -214,6 +239,8 @@ HWY_EXPORT(RopeTarget);
 HWY_EXPORT(SwiGluTarget);
 HWY_EXPORT(SwiGluBackwardTarget);
 HWY_EXPORT(AddTarget);
+HWY_EXPORT(AddBiasTarget);
+HWY_EXPORT(AddBiasBackwardTarget);
 HWY_EXPORT(SumOfSquaresTarget);
 HWY_EXPORT(EmbeddingBackwardTarget);
 
@@ -227,10 +254,10 @@ void RmsNormBackward(ThreadPool& pool, const float* x, const float* weight, cons
   HWY_DYNAMIC_DISPATCH(RmsNormBackwardTarget)(pool, x, weight, inverse_rms, dy, rows, width, dx, dweight);
 }
 
-void Rope(ThreadPool& pool, const float* x, const int32_t* positions, const float* cosine, const float* sine,
-          int64_t rows, int64_t heads, int64_t head_dim, RopeDirection direction, float* y) {
+void Rope(ThreadPool& pool, const float* x, const float* cosine, const float* sine, int64_t rows, int64_t heads,
+          int64_t head_dim, RopeDirection direction, float* y) {
   const float sign = direction == RopeDirection::kForward ? 1.0f : -1.0f;
-  HWY_DYNAMIC_DISPATCH(RopeTarget)(pool, x, positions, cosine, sine, rows, heads, head_dim, sign, y);
+  HWY_DYNAMIC_DISPATCH(RopeTarget)(pool, x, cosine, sine, rows, heads, head_dim, sign, y);
 }
 
 void SwiGlu(ThreadPool& pool, const float* gate, const float* up, int64_t count, float* y) {
@@ -244,6 +271,14 @@ void SwiGluBackward(ThreadPool& pool, const float* gate, const float* up, const 
 
 void Add(ThreadPool& pool, const float* a, const float* b, int64_t count, float* y) {
   HWY_DYNAMIC_DISPATCH(AddTarget)(pool, a, b, count, y);
+}
+
+void AddBias(ThreadPool& pool, const float* x, const float* bias, int64_t rows, int64_t width, float* y) {
+  HWY_DYNAMIC_DISPATCH(AddBiasTarget)(pool, x, bias, rows, width, y);
+}
+
+void AddBiasBackward(ThreadPool& pool, const float* dy, int64_t rows, int64_t width, float* dbias) {
+  HWY_DYNAMIC_DISPATCH(AddBiasBackwardTarget)(pool, dy, rows, width, dbias);
 }
 
 double SumOfSquares(ThreadPool& pool, const float* x, int64_t count) {

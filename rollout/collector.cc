@@ -14,7 +14,8 @@ double SecondsSince(Clock::time_point start) { return std::chrono::duration<doub
 
 absl::Status EncodePrompt(const Tokenizer& tokenizer, Prompt& prompt) {
   HONE_ASSIGN_OR_RETURN(const std::vector<TokenId> tokens, tokenizer.Encode(prompt.text));
-  prompt.tokens = {tokenizer.begin_token()};
+  prompt.tokens.clear();
+  if (tokenizer.begin_token() >= 0) prompt.tokens.push_back(tokenizer.begin_token());
   prompt.tokens.insert(prompt.tokens.end(), tokens.begin(), tokens.end());
   return absl::OkStatus();
 }

@@ -13,6 +13,7 @@ int ExportCommand(int argc, char** argv);
 int TokenizeCommand(int argc, char** argv);
 int ListCommand(int argc, char** argv);
 int InspectCommand(int argc, char** argv);
+int BenchCommand(int argc, char** argv);
 int VersionCommand(int argc, char** argv);
 
 }  // namespace hone

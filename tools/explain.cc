@@ -14,14 +14,6 @@ constexpr double kMegabyte = 1e6;
 // Prompts looked at for the mean length.
 constexpr uint64_t kSampledPrompts = 200;
 
-// Weights of a model of these sizes.
-int64_t ParameterCount(const ModelConfig& c) {
-  const int64_t hidden = c.hidden_size, query = int64_t{c.heads} * c.head_dim, kv = int64_t{c.kv_heads} * c.head_dim;
-  const int64_t layer = 2 * hidden + 2 * hidden * query + 2 * hidden * kv + 3 * hidden * c.intermediate_size;
-  const int64_t tables = c.tie_word_embeddings ? 1 : 2;
-  return c.layers * layer + hidden + tables * int64_t{c.vocab_size} * hidden;
-}
-
 // Floats that autograd keeps for one row: per layer the inputs of its two norms, seven products, attention and SwiGLU.
 int64_t SavedFloatsPerRow(const ModelConfig& c) {
   const int64_t query = int64_t{c.heads} * c.head_dim, kv = int64_t{c.kv_heads} * c.head_dim;
@@ -82,7 +74,7 @@ absl::StatusOr<std::string> Explain(const RunOptions& options) {
     HONE_ASSIGN_OR_RETURN(config, ReadModelConfig(options.model.path));
   }
   HONE_ASSIGN_OR_RETURN(const Lengths lengths, MeanLengths(*options.task, *tokenizer));
-  const int64_t parameters = ParameterCount(config);
+  const int64_t parameters = config.estimated_parameters();
   std::string text = options.recipe_text;
   absl::StrAppendFormat(&text, "\n# model: %d parameters, vocabulary of %d tokens; %d threads\n", parameters,
                         config.vocab_size, options.threads);

@@ -69,7 +69,7 @@ absl::StatusOr<Prompt> ToPrompt(const InputLine& line, uint64_t key, const Token
   }
   HONE_ASSIGN_OR_RETURN(prompt.text, line.Text("prompt"));
   HONE_ASSIGN_OR_RETURN(const std::vector<TokenId> tokens, tokenizer.Encode(prompt.text));
-  prompt.tokens = {tokenizer.begin_token()};
+  if (tokenizer.begin_token() >= 0) prompt.tokens.push_back(tokenizer.begin_token());
   prompt.tokens.insert(prompt.tokens.end(), tokens.begin(), tokens.end());
   return prompt;
 }

@@ -30,6 +30,7 @@ constexpr Command kCommands[] = {
     {"tokenize", hone::TokenizeCommand, "shows a model's tokens for texts"},
     {"list", hone::ListCommand, "lists the components, their options and papers"},
     {"inspect", hone::InspectCommand, "summarises a run"},
+    {"bench", hone::BenchCommand, "times generation against what the machine can do"},
     {"version", hone::VersionCommand, "shows the build, instruction set and libraries"},
 };
 

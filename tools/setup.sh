@@ -3,7 +3,8 @@
 # Says nothing and takes no time when nothing is missing.
 #
 #   tools/setup.sh              what the build and quickstart.sh need
-#   tools/setup.sh --peers      also what all tests need: clang-format, and a Python with PyTorch and transformers in .deps/peers
+#   tools/setup.sh --peers      also what all tests need: clang 14, a Python with PyTorch and transformers in .deps/peers, and a real model
+#                               in .deps/smollm2 (tools/get_smollm2.sh)
 #
 #   HONE_LIBTORCH=DIR           use this LibTorch (a folder with include/ and lib/, such as site-packages/torch) and download none
 #   HONE_NO_APT=1               do not look for Debian packages (another distribution, or installed by hand)
@@ -15,9 +16,9 @@ readonly torch_tag=cp311 # libtorch_cpu.so is the same in the wheels of every Py
 readonly cudart=nvidia-cuda-runtime==13.0.96
 readonly cupti=nvidia-cuda-cupti==13.0.85
 
-readonly build_packages=(cmake ninja-build g++ python3 libabsl-dev libgmock-dev libgtest-dev libhwy-dev libprotobuf-dev
-  libsentencepiece-dev nlohmann-json3-dev protobuf-compiler)
-readonly test_packages=(clang-format-14)
+readonly build_packages=(cmake ninja-build g++ python3 libabsl-dev libgmock-dev libgtest-dev libhwy-dev libonig-dev libprotobuf-dev
+  libsentencepiece-dev libutf8proc-dev nlohmann-json3-dev protobuf-compiler)
+readonly test_packages=(clang-14 clang-format-14 libclang-rt-14-dev)
 readonly peers_stamp_of=(tools/setup.sh tests/peers/requirements.txt tests/peers/stub_cuda.py)
 
 say() { echo "setup: $*" >&2; }
@@ -205,7 +206,7 @@ main() {
   debian_packages "${build_packages[@]}" ${want_peers:+"${test_packages[@]}"}
   libtorch
   cuda_libraries
-  [[ -z $want_peers ]] || peers
+  [[ -z $want_peers ]] || { peers && tools/get_smollm2.sh; }
 }
 
 main "$@"

@@ -33,11 +33,11 @@ ModelConfig NewModelConfig(const ModelSource& source, const Tokenizer& tokenizer
   config.kv_heads = source.kv_heads;
   config.head_dim = source.hidden_size / source.heads;
   config.max_position_embeddings = source.max_position_embeddings;
-  config.rope_theta = source.rope_theta;
+  config.rope.theta = source.rope_theta;
   config.tie_word_embeddings = source.tie_word_embeddings;
   config.initializer_std = source.initializer_std;
   config.begin_token = tokenizer.begin_token();
-  config.end_token = tokenizer.end_token();
+  config.end_tokens = {tokenizer.end_token()};
   return config;
 }
 

@@ -172,6 +172,8 @@ absl::Status TrainLoop::SftStep(const Stage& stage, Metrics& metrics) {
       return InputError("the task has no demonstration for '", prompts[i].text, "', stage '", stage.name,
                         "' needs them");
     HONE_ASSIGN_OR_RETURN(answers[i], tokenizer_->Encode(*demonstration));
+    if (tokenizer_->end_token() < 0)
+      return InputError("the tokenizer has no end token; name an 'eos_token' in its tokenizer_config.json");
     answers[i].push_back(tokenizer_->end_token());
     groups.push_back({&prompts[i].tokens, {{&answers[i]}}});
   }

@@ -9,25 +9,10 @@
 namespace hone {
 namespace {
 
-bool IsContinuation(unsigned char byte) { return (byte & 0xC0) == 0x80; }
-
 // Bytes of the character that begins at `at`, or 0 when it is not well-formed.
 size_t CharacterLength(absl::string_view text, size_t at) {
-  const auto byte = [&](size_t index) {
-    return at + index < text.size() ? static_cast<unsigned char>(text[at + index]) : static_cast<unsigned char>(0);
-  };
-  const unsigned char first = byte(0);
-  if (first < 0x80) return 1;
-  if (first < 0xC2 || first > 0xF4) return 0;
-  const size_t length = first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
-  for (size_t index = 1; index < length; ++index) {
-    if (!IsContinuation(byte(index))) return 0;
-  }
-  const unsigned char second = byte(1);
-  const bool overlong = (first == 0xE0 && second < 0xA0) || (first == 0xF0 && second < 0x90);
-  const bool surrogate = first == 0xED && second > 0x9F;
-  const bool too_large = first == 0xF4 && second > 0x8F;
-  return overlong || surrogate || too_large ? 0 : length;
+  const Utf8Step step = ReadUtf8(text, at);
+  return step.kind == Utf8Step::Kind::kCharacter ? step.bytes : 0;
 }
 
 std::string Escaped(unsigned char byte) {
@@ -46,6 +31,22 @@ bool IsControl(absl::string_view character) {
 }
 
 }  // namespace
+
+Utf8Step ReadUtf8(absl::string_view text, size_t at) {
+  const auto byte = [&](size_t index) { return static_cast<unsigned char>(text[at + index]); };
+  const unsigned char first = byte(0);
+  if (first < 0x80) return {Utf8Step::Kind::kCharacter, 1};
+  if (first < 0xC2 || first > 0xF4) return {Utf8Step::Kind::kWrong, 1};
+  const size_t length = first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+  // The second byte's range leaves out overlong forms, surrogates, and what lies above U+10FFFF.
+  unsigned char low = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80;
+  unsigned char high = first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : 0xBF;
+  for (size_t index = 1; index < length; ++index, low = 0x80, high = 0xBF) {
+    if (at + index >= text.size()) return {Utf8Step::Kind::kCut, index};
+    if (byte(index) < low || byte(index) > high) return {Utf8Step::Kind::kWrong, index};
+  }
+  return {Utf8Step::Kind::kCharacter, length};
+}
 
 std::optional<size_t> FindInvalidUtf8(absl::string_view text) {
   for (size_t at = 0; at < text.size();) {
@@ -88,6 +89,25 @@ std::string Visible(absl::string_view text, size_t max_bytes) {
     tail.insert(0, pieces[--last]);
   }
   return absl::StrCat(head, kGap, tail);
+}
+
+bool NestsTooDeep(absl::string_view json) {
+  int depth = 0;
+  bool in_text = false;
+  for (size_t at = 0; at < json.size(); ++at) {
+    const char c = json[at];
+    if (in_text) {
+      if (c == '\\') ++at;
+      in_text = c != '"';
+    } else if (c == '"') {
+      in_text = true;
+    } else if (c == '[' || c == '{') {
+      if (++depth > kDeepestJson) return true;
+    } else if (c == ']' || c == '}') {
+      --depth;
+    }
+  }
+  return false;
 }
 
 }  // namespace hone

@@ -3,8 +3,11 @@
 #include <cmath>
 #include <cstring>
 
+#include "absl/strings/str_join.h"
 #include "engine/base/check.h"
 #include "engine/base/random.h"
+#include "engine/base/spec.h"
+#include "engine/base/text.h"
 #include "kernels/gemm.h"
 
 namespace hone {
@@ -12,6 +15,16 @@ namespace {
 
 bool EndsWith(const std::string& text, const std::string& ending) {
   return text.size() >= ending.size() && text.compare(text.size() - ending.size(), ending.size(), ending) == 0;
+}
+
+const std::vector<ModelFamily>& Families() {
+  static const std::vector<ModelFamily> families = {
+      LlamaFamily(),
+      MistralFamily(),
+      Qwen2Family(),
+      Qwen3Family(),
+  };
+  return families;
 }
 
 }  // namespace
@@ -35,18 +48,39 @@ std::vector<float> PlainWeights(const Parameter& parameter, const Tensor& value)
 }
 
 void AssignPlainWeights(const Parameter& parameter, const float* plain, Tensor& value) {
+  AssignPlainRows(parameter, 0, parameter.shape[0], plain, value);
+}
+
+void AssignPlainRows(const Parameter& parameter, int64_t first, int64_t count, const float* plain, Tensor& value) {
+  HONE_CHECK(first % kernels::kPanel == 0 && first + count <= parameter.shape[0]);
   float* data = value.mutable_data_ptr<float>();
   if (parameter.layout == WeightLayout::kPlain) {
-    std::memcpy(data, plain, parameter.shape[0] * sizeof(float));
+    std::memcpy(data + first, plain, count * sizeof(float));
     return;
   }
+  const int64_t width = parameter.shape[1];
   ThreadPool serial(1);
-  kernels::Pack(serial, {plain, parameter.shape[1], 1}, parameter.shape[0], parameter.shape[1], data);
+  kernels::Pack(serial, {plain, width, 1}, count, width, data + kernels::PackedSize(first, width));
+}
+
+const ModelFamily* FindModelFamily(const std::string& name) {
+  for (const ModelFamily& family : Families()) {
+    if (name == family.name) return &family;
+  }
+  return nullptr;
+}
+
+std::string NoModelFamily(const std::string& name) {
+  std::vector<std::string> names;
+  for (const ModelFamily& family : Families()) names.push_back(family.name);
+  return absl::StrCat("no model family '", Visible(name, 60), "'; have: ", absl::StrJoin(names, ", "),
+                      DidYouMean(name, names));
 }
 
 absl::StatusOr<std::unique_ptr<Model>> NewModel(const ModelConfig& config, ThreadPool* pool) {
-  if (config.family == "llama") return NewLlama(config, pool);
-  return InputError("no model family '", config.family, "'; have: llama");
+  const ModelFamily* family = FindModelFamily(config.family);
+  if (family == nullptr) return InputError(NoModelFamily(config.family));
+  return family->make(config, pool);
 }
 
 void InitializeWeights(Model& model, uint64_t seed) {
@@ -55,12 +89,13 @@ void InitializeWeights(Model& model, uint64_t seed) {
   uint64_t index = 0;
   for (Parameter& parameter : model.parameters()) {
     RandomSequence random(seed, RandomStream::kWeights, index++);
-    const bool norm = parameter.layout == WeightLayout::kPlain;
+    const bool vector = parameter.layout == WeightLayout::kPlain;
+    const float constant = EndsWith(parameter.name, ".bias") ? 0.0f : 1.0f;
     const bool writes_residual =
         EndsWith(parameter.name, "o_proj.weight") || EndsWith(parameter.name, "down_proj.weight");
     const double std = config.initializer_std * (writes_residual ? residual : 1);
-    std::vector<float> plain(norm ? parameter.shape[0] : parameter.shape[0] * parameter.shape[1]);
-    for (float& weight : plain) weight = norm ? 1.0f : static_cast<float>(std * random.Normal());
+    std::vector<float> plain(vector ? parameter.shape[0] : parameter.shape[0] * parameter.shape[1]);
+    for (float& weight : plain) weight = vector ? constant : static_cast<float>(std * random.Normal());
     AssignPlainWeights(parameter, plain.data(), parameter.value);
   }
 }

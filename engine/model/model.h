@@ -11,31 +11,11 @@
 #include "engine/base/tensor.h"
 #include "engine/base/types.h"
 #include "engine/kv_cache.h"
+#include "engine/model_config.h"
 #include "engine/ops.h"
 #include "kernels/thread_pool.h"
 
 namespace hone {
-
-// Sizes, in the words of Hugging Face's config.json.
-struct ModelConfig {
-  std::string family = "llama";
-  int32_t vocab_size = 0;
-  int32_t hidden_size = 0;
-  int32_t intermediate_size = 0;
-  int32_t layers = 0;
-  int32_t heads = 0;
-  int32_t kv_heads = 0;
-  int32_t head_dim = 0;
-  int32_t max_position_embeddings = 0;
-  double rope_theta = 10000;
-  double rms_norm_eps = 1e-5;
-  bool tie_word_embeddings = true;
-  double initializer_std = 0.02;
-  TokenId begin_token = 1;
-  TokenId end_token = 2;
-
-  int64_t kv_page_bytes() const { return KvCache::PageBytes(layers, kv_heads, head_dim); }
-};
 
 enum class WeightLayout {
   kPlain,   // a vector
@@ -54,6 +34,9 @@ struct Parameter {
 // Conversion between a parameter and plain row-major numbers of its shape.
 std::vector<float> PlainWeights(const Parameter& parameter, const Tensor& value);
 void AssignPlainWeights(const Parameter& parameter, const float* plain, Tensor& value);
+// Rows first .. first + count - 1 of it, `first` a multiple of kernels::kPanel, from their plain numbers. Different rows may be assigned by
+// different threads at a time.
+void AssignPlainRows(const Parameter& parameter, int64_t first, int64_t count, const float* plain, Tensor& value);
 
 // The tokens of one pass: row r is tokens[r] at positions[r] of some sequence, described by `attention`.
 struct ModelRows {
@@ -86,14 +69,46 @@ class Model {
   std::vector<Parameter> parameters_;
 };
 
-// Factories, one per file in engine/model/. The weights are zero until InitializeWeights or a checkpoint fills them.
+// What transformers takes where config.json lacks a key; 0 stands for what follows from other sizes.
+struct ConfigDefaults {
+  int32_t positions = 0;
+  int32_t kv_heads = 0;
+  int32_t head_dim = 0;
+  std::vector<TokenId> begin_tokens = {}, end_tokens = {};
+};
+
+class ConfigReader;
+
+// A family: one per file in engine/model/, one line in model.cc.
+struct ModelFamily {
+  const char* name;          // config.json's model_type
+  const char* architecture;  // transformers' class
+  ConfigDefaults defaults;
+  // Reads the keys that not every family has. The sizes have been read.
+  void (*read)(ConfigReader& reader, ModelConfig& config);
+  std::unique_ptr<Model> (*make)(const ModelConfig& config, ThreadPool* pool);
+};
+
+ModelFamily LlamaFamily();
+ModelFamily MistralFamily();
+ModelFamily Qwen2Family();
+ModelFamily Qwen3Family();
+
+// A model of the family; the weights are zero until InitializeWeights or a checkpoint fills them.
 std::unique_ptr<Model> NewLlama(const ModelConfig& config, ThreadPool* pool);
+std::unique_ptr<Model> NewMistral(const ModelConfig& config, ThreadPool* pool);
+std::unique_ptr<Model> NewQwen2(const ModelConfig& config, ThreadPool* pool);
+std::unique_ptr<Model> NewQwen3(const ModelConfig& config, ThreadPool* pool);
+
+// The family of this name, or null; and the line that says which there are.
+const ModelFamily* FindModelFamily(const std::string& name);
+std::string NoModelFamily(const std::string& name);
 
 // A model of config.family; an unknown family is an input error.
 absl::StatusOr<std::unique_ptr<Model>> NewModel(const ModelConfig& config, ThreadPool* pool);
 
 // Normal weights of standard deviation config.initializer_std, those that write to the residual stream divided by
-// sqrt(2 * layers) as in GPT-2; norms 1. A function of the seed.
+// sqrt(2 * layers) as in GPT-2; norms 1, biases 0. A function of the seed.
 void InitializeWeights(Model& model, uint64_t seed);
 
 }  // namespace hone

@@ -53,6 +53,27 @@ def with_tensor(**changes):
     return header(change)
 
 
+def renamed(old_name, new_name):
+    return header(lambda entries: json.dumps(entries).replace(f'"{old_name}"', f'"{new_name}"'))
+
+
+def extra(name):
+    """One more tensor, of no elements."""
+    return header(lambda entries: json.dumps({**entries, name: {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}}))
+
+
+def sharded(name, shard):
+    """A model folder whose index sends model.norm.weight to this file and all else to the one there is."""
+    folder = broken_model(name)
+    os.rename(os.path.join(folder, "model.safetensors"), os.path.join(folder, "weights.safetensors"))
+    with open(os.path.join(folder, "weights.safetensors"), "rb") as file:
+        entries = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+    shards = {tensor: "weights.safetensors" for tensor in entries if tensor != "__metadata__"}
+    index = json.dumps({"weight_map": {**shards, "model.norm.weight": shard}})
+    write(os.path.join(folder, "model.safetensors.index.json"), index)
+    return folder
+
+
 def config(**changes):
     return lambda old: json.dumps({**json.loads(old), **changes}).encode()
 
@@ -78,6 +99,12 @@ CASES = [
     ((*GENERATE, "--prompt", "1 2:3=", "--temperature", "hot"), "--temperature"),
     ((*GENERATE, "--prompt", "1 2:3=", "--temperature", "-1"), "--temperature"),
     ((*GENERATE, "--prompt", "1 2:3=", "--top_p", "0"), "--top_p"),
+    ((*GENERATE, "--prompt", "1 2:3=", "--min_p", "1.5"), "--min_p"),
+    ((*GENERATE, "--prompt", "1 2:3=", "--batch", "0"), "--batch"),
+    ((*GENERATE, "--prompt", "1 2:3=", "--kv_mb", "0"), "--kv_mb"),
+    ((*GENERATE, "--prompt", "1 2:3=", "--kv_mb", "0.005"), "one sequence needs"),
+    ((*GENERATE, "--prompt", "1 2:3=", "--stop", ""), "a stop text is empty"),
+    ((*GENERATE, "--prompt", "1 2:3=" * 20), "shorten the prompt"),
     ((*GENERATE, "--prompt", "1 2:3=", "--drafter", "ngram"), "no drafter 'ngram'"),
     ((*GENERATE, "--prompt", b"\xff\xfe"), "UTF-8"),
     (("export", "--run", "run", "--output", "x", "--dtype", "int8"), "float32"),
@@ -122,7 +149,16 @@ CASES = [
     (("generate", "--model", broken_model("bad_config", config__json=b"{"), "--prompt", "1="), "config.json"),
     (("generate", "--model", broken_model("family", config__json=config(model_type="mamba")), "--prompt", "1="), "mamba"),
     (("generate", "--model", broken_model("act", config__json=config(hidden_act="gelu")), "--prompt", "1="), "hidden_act"),
-    (("generate", "--model", broken_model("rope", config__json=config(rope_scaling={"rope_type": "yarn"})), "--prompt", "1="), "rope_scaling"),
+    (("generate", "--model", broken_model("rope", config__json=config(rope_scaling={"rope_type": "dynamic"})), "--prompt", "1="),
+     "'rope_scaling/rope_type' is \"dynamic\", wanted default, linear, llama3 or yarn"),
+    (("generate", "--model", broken_model("quantised", config__json=config(quantization_config={"bits": 4})), "--prompt", "1="),
+     "quantization_config"),
+    (("generate", "--model", broken_model("huge", config__json=config(hidden_size=1 << 30)), "--prompt", "1="), "hidden_size"),
+    (("generate", "--model", broken_model("zero", config__json=config(vocab_size=0)), "--prompt", "1="), "vocab_size"),
+    (("generate", "--model", broken_model("typed", config__json=config(num_hidden_layers="two")), "--prompt", "1="), "num_hidden_layers"),
+    (("generate", "--model", broken_model("window", config__json=config(model_type="mistral", architectures=["MistralForCausalLM"],
+                                                                        sliding_window=-1)), "--prompt", "1="), "sliding_window"),
+    (("generate", "--model", broken_model("biased", config__json=config(attention_bias=True)), "--prompt", "1="), "q_proj.bias"),
     (("generate", "--model", broken_model("heads", config__json=config(num_key_value_heads=3)), "--prompt", "1="), "num_key_value_heads"),
     (("generate", "--model", broken_model("wide", config__json=config(hidden_size=64)), "--prompt", "1="), "the model wants"),
     (("generate", "--model", broken_model("no_weights", model__safetensors=None), "--prompt", "1="), "model.safetensors"),
@@ -139,6 +175,15 @@ CASES = [
     (("generate", "--model", broken_model("lost", model__safetensors=header(
         lambda entries: json.dumps({name: entry for name, entry in entries.items() if name != "model.norm.weight"}))), "--prompt", "1="),
      "'model.norm.weight' is missing"),
+    (("generate", "--model", broken_model("gap", model__safetensors=lambda old: old + b"more"), "--prompt", "1="), "belong to no tensor"),
+    (("generate", "--model", broken_model("bias", model__safetensors=renamed("model.norm.weight", "model.norm.bias")), "--prompt", "1="),
+     "'model.norm.weight' is missing"),
+    (("generate", "--model", broken_model("extra", model__safetensors=extra("model.layers.0.mlp.up_proj.bias")), "--prompt", "1="),
+     "'model.layers.0.mlp.up_proj.bias' has no place"),
+    (("generate", "--model", broken_model("large", config__json=config(vocab_size=10000000, hidden_size=10000)), "--prompt", "1="),
+     "do not belong together"),
+    (("generate", "--model", sharded("outside", "../x.safetensors"), "--prompt", "1="), "wanted the name of a file in the same folder"),
+    (("generate", "--model", sharded("lost_shard", "x.safetensors"), "--prompt", "1="), "x.safetensors: cannot read"),
     (("generate", "--model", broken_model("nan", model__safetensors=lambda old: old[:-4] + NAN), "--prompt", "1="), "nan"),
     (("generate", "--model", broken_model("no_tokenizer", tokenizer__model=None), "--prompt", "1="), "tokenizer.model"),
     (("generate", "--model", broken_model("bad_tokenizer", tokenizer__model=b"\x00garbage"), "--prompt", "1="), "tokenizer.model"),

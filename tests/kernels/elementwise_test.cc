@@ -109,11 +109,10 @@ TEST(Rope, RotatesHalvesAndBack) {
   for (const int64_t head_dim : {2, 6, 24, 32, 64, 80}) {
     const int64_t rows = 37, heads = 3, half = head_dim / 2;
     const Vector x = Noise(rows * heads * head_dim, 8);
-    std::vector<int32_t> positions(rows);
-    for (int64_t r = 0; r < rows; ++r) positions[r] = static_cast<int32_t>(r * 7 % 50);
     Vector cosine, sine;
-    for (int64_t i = 0; i < 50 * half; ++i) {
-      const double angle = i / half * std::pow(10000, -static_cast<double>(i % half) / half);
+    for (int64_t i = 0; i < rows * half; ++i) {
+      const auto position = static_cast<double>(i / half * 7 % 50);
+      const double angle = position * std::pow(10000, -static_cast<double>(i % half) / half);
       cosine.push_back(static_cast<float>(std::cos(angle)));
       sine.push_back(static_cast<float>(std::sin(angle)));
     }
@@ -121,14 +120,14 @@ TEST(Rope, RotatesHalvesAndBack) {
     for (int64_t i = 0; i < rows * heads; ++i) {
       for (int64_t j = 0; j < half; ++j) {
         const double low = x[i * head_dim + j], high = x[i * head_dim + half + j];
-        const double c = cosine[positions[i / heads] * half + j], s = sine[positions[i / heads] * half + j];
+        const double c = cosine[i / heads * half + j], s = sine[i / heads * half + j];
         expected[i * head_dim + j] = low * c - high * s;
         expected[i * head_dim + half + j] = high * c + low * s;
       }
     }
     const auto rope = [&](ThreadPool& pool, const Vector& from, RopeDirection direction) {
       Vector y = from;
-      Rope(pool, y.data(), positions.data(), cosine.data(), sine.data(), rows, heads, head_dim, direction, y.data());
+      Rope(pool, y.data(), cosine.data(), sine.data(), rows, heads, head_dim, direction, y.data());
       return y;
     };
     Check([&](ThreadPool& pool) { return rope(pool, x, RopeDirection::kForward); }, expected, 2e-7);
@@ -201,6 +200,33 @@ TEST(Add, Adds) {
         return y;
       },
       expected, 0);
+}
+
+TEST(AddBias, AddsToEveryRowAndSumsBack) {
+  for (const int64_t width : {1, 7, 64, 576, 1000}) {
+    for (const int64_t rows : {1, 3, 70}) {
+      const Vector x = Noise(rows * width, 40), bias = Noise(width, 41);
+      Doubles expected(x.size()), sums(width);
+      for (int64_t i = 0; i < rows * width; ++i) {
+        expected[i] = static_cast<double>(x[i]) + bias[i % width];
+        sums[i % width] += x[i];
+      }
+      Check(
+          [&](ThreadPool& pool) {
+            Vector y = x;
+            AddBias(pool, y.data(), bias.data(), rows, width, y.data());
+            return y;
+          },
+          expected, 1e-7);
+      Check(
+          [&](ThreadPool& pool) {
+            Vector dbias(width, NAN);
+            AddBiasBackward(pool, x.data(), rows, width, dbias.data());
+            return dbias;
+          },
+          sums, 1e-6);
+    }
+  }
 }
 
 TEST(EmbeddingPacked, LooksUpAndAddsBack) {

@@ -9,6 +9,7 @@
 #include "engine/base/random.h"
 #include "engine/base/tensor.h"
 #include "recipes/build.h"
+#include "tests/trainer/family_testing.h"
 
 namespace hone {
 namespace {
@@ -84,13 +85,10 @@ std::vector<std::vector<float>> GradientOf(Model& model, const std::vector<Train
   return gradients;
 }
 
-class GradientTest : public testing::TestWithParam<std::tuple<const char*, bool>> {};
-
-TEST_P(GradientTest, MatchesFiniteDifferencesThroughTheWholeModel) {
-  const auto [loss, tied] = GetParam();
+// Every parameter's gradient along a random direction.
+void ExpectDifferences(const ModelConfig& config, const std::string& loss) {
   ThreadPool pool(2);
-  const auto model = NewLlama(SmallConfig(tied), &pool);
-  InitializeWeights(*model, 3);
+  const auto model = RandomModel(config, &pool, 3);
   const Data data = Data::Make();
   const std::vector<TrainGroup> groups = data.Groups();
   const Stage stage = MakeStage(loss, 0);  // learning rate 0: Update measures and changes nothing
@@ -122,9 +120,21 @@ TEST_P(GradientTest, MatchesFiniteDifferencesThroughTheWholeModel) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Losses, GradientTest,
-                         testing::Combine(testing::Values("sft", "reinforce", "ppo_clip(clip_low=0.9, clip_high=1000)"),
-                                          testing::Bool()));
+TEST(Gradient, MatchesFiniteDifferencesThroughTheWholeModel) {
+  for (const char* loss : {"sft", "reinforce", "ppo_clip(clip_low=0.9, clip_high=1000)"}) {
+    for (const bool tied : {true, false}) {
+      SCOPED_TRACE(absl::StrCat(loss, tied ? ", tied" : ", untied"));
+      ExpectDifferences(SmallConfig(tied), loss);
+    }
+  }
+}
+
+TEST(Gradient, OfEveryFamily) {
+  for (const auto& [name, config] : EveryFamily(SmallConfig(true))) {
+    SCOPED_TRACE(name);
+    ExpectDifferences(config, "sft");
+  }
+}
 
 TEST(Learner, GradientDoesNotDependOnSplitOrderOrPacking) {
   ThreadPool pool(2);

@@ -9,6 +9,7 @@
 #include "engine/base/random.h"
 #include "engine/generator.h"
 #include "engine/model/model.h"
+#include "tests/trainer/family_testing.h"
 #include "trainer/batch.h"
 
 namespace hone {
@@ -24,15 +25,21 @@ ModelConfig SmallConfig() {
   config.kv_heads = 2;
   config.head_dim = 12;
   config.max_position_embeddings = 128;
+  config.end_tokens = {2};
   config.initializer_std = 0.3;  // far from uniform, so that a wrong row cannot hide
   return config;
 }
 
-std::unique_ptr<Model> SmallModel(ThreadPool* pool) {
-  auto model = NewLlama(SmallConfig(), pool);
-  InitializeWeights(*model, 7);
-  return model;
-}
+std::unique_ptr<Model> SmallModel(ThreadPool* pool) { return RandomModel(SmallConfig(), pool, 7); }
+
+// Everything that follows from one pass for all, of each family.
+class OneForwardPass : public testing::TestWithParam<std::pair<std::string, ModelConfig>> {
+ protected:
+  std::unique_ptr<Model> FamilyModel(ThreadPool* pool) const { return RandomModel(GetParam().second, pool, 7); }
+};
+
+INSTANTIATE_TEST_SUITE_P(Families, OneForwardPass, testing::ValuesIn(EveryFamily(SmallConfig())),
+                         [](const auto& info) { return info.param.first; });
 
 // Prompts of 1 .. 40 tokens: shorter and longer than a page of 16, and exactly one page.
 std::vector<Prompt> Prompts(int count) {
@@ -69,9 +76,9 @@ void ExpectSameBits(const std::vector<float>& a, const std::vector<float>& b) {
   EXPECT_EQ(std::memcmp(a.data(), b.data(), a.size() * sizeof(float)), 0);
 }
 
-TEST(OneForwardPass, SamplesDoNotDependOnBatchMemoryOrThreads) {
+TEST_P(OneForwardPass, SamplesDoNotDependOnBatchMemoryOrThreads) {
   ThreadPool one(1), two(2);
-  const auto model = SmallModel(&one), threaded = SmallModel(&two);
+  const auto model = FamilyModel(&one), threaded = FamilyModel(&two);
   const std::vector<Prompt> prompts = Prompts(12);
   const Samples expected = Generate(*model, prompts, 5, {});
   const int64_t page = model->config().kv_page_bytes();
@@ -89,9 +96,9 @@ TEST(OneForwardPass, SamplesDoNotDependOnBatchMemoryOrThreads) {
   }
 }
 
-TEST(OneForwardPass, TrainerScoresWithTheGeneratorsBits) {
+TEST_P(OneForwardPass, TrainerScoresWithTheGeneratorsBits) {
   ThreadPool one(1), two(2);
-  const auto model = SmallModel(&one), threaded = SmallModel(&two);
+  const auto model = FamilyModel(&one), threaded = FamilyModel(&two);
   const std::vector<Prompt> prompts = Prompts(12);
   const Samples samples = Generate(*model, prompts, 5, {});
   std::vector<TrainGroup> groups, singles;
@@ -111,7 +118,7 @@ TEST(OneForwardPass, TrainerScoresWithTheGeneratorsBits) {
   ExpectSameBits(ScoreGroups(*threaded, groups, 1 << 20), sampled);
 }
 
-TEST(OneForwardPass, GreedyTakesTheLikeliestToken) {
+TEST(Generator, GreedyTakesTheLikeliestToken) {
   ThreadPool pool(1);
   const auto model = SmallModel(&pool);
   const std::vector<Prompt> prompts = Prompts(3);
@@ -136,7 +143,7 @@ TEST(OneForwardPass, GreedyTakesTheLikeliestToken) {
   }
 }
 
-TEST(OneForwardPass, ImpossibleRequestsAreRefusedBeforeTheFirstToken) {
+TEST(Generator, ImpossibleRequestsAreRefusedBeforeTheFirstToken) {
   ThreadPool pool(1);
   const auto model = SmallModel(&pool);
   std::vector<Prompt> prompts = Prompts(1);
