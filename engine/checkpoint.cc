@@ -66,9 +66,12 @@ absl::Status LoadParameter(const SafetensorsFile& file, ThreadPool& pool, Parame
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Model>> LoadModel(const std::string& folder, ThreadPool* pool) {
-  HONE_ASSIGN_OR_RETURN(const ModelConfig config, ReadModelConfig(folder));
+absl::StatusOr<std::unique_ptr<Model>> LoadModel(const std::string& folder, ThreadPool* pool, MatrixStorage storage) {
+  HONE_ASSIGN_OR_RETURN(ModelConfig config, ReadModelConfig(folder));
   HONE_ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::OpenFolder(folder));
+  const bool halves =
+      storage == MatrixStorage::kExact ? file.MatricesAre(StorageType::kBfloat16) : storage == MatrixStorage::kBfloat16;
+  if (halves) config.weight_type = kernels::WeightType::kBfloat16;
   HONE_RETURN_IF_ERROR(CheckTotal(folder, config, file));
   HONE_ASSIGN_OR_RETURN(std::unique_ptr<Model> model, NewModel(config, pool));
   HONE_RETURN_IF_ERROR(CheckTensors(*model, file));

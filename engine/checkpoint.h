@@ -13,10 +13,19 @@
 
 namespace hone {
 
+// How matrices lie in memory. Training wants float32. bfloat16 halves the memory and its traffic; weights that were stored as bfloat16
+// give the same bits either way.
+enum class MatrixStorage {
+  kFloat32,
+  kBfloat16,  // float32 weights are rounded
+  kExact,  // bfloat16 where the checkpoint has it for every matrix, else float32: the same results in the least memory
+};
+
 // Weights in float32, bfloat16 or float16, in one file or in shards, go from the mapped files straight into the model's layout. Refused by
 // name: a tensor that is missing or of another shape, one the model has no place for (except rotary_emb.inv_freq), a number that is not
 // finite, and an lm_head.weight that differs from the embedding that config.json ties it to.
-absl::StatusOr<std::unique_ptr<Model>> LoadModel(const std::string& folder, ThreadPool* pool);
+absl::StatusOr<std::unique_ptr<Model>> LoadModel(const std::string& folder, ThreadPool* pool,
+                                                 MatrixStorage storage = MatrixStorage::kFloat32);
 
 // Writes config.json, generation_config.json, model.safetensors and the tokenizer into an existing folder.
 absl::Status SaveModel(const Model& model, const Tokenizer& tokenizer, const std::string& folder, StorageType type);

@@ -10,6 +10,7 @@
 #include "engine/kv_cache.h"
 #include "engine/rope.h"
 #include "engine/safetensors.h"
+#include "kernels/gemm.h"
 
 namespace hone {
 
@@ -32,8 +33,9 @@ struct ModelConfig {
   // Each layer's sliding window, kernels::kWholeSequence for none; empty: no layer has one.
   std::vector<int32_t> windows;
   double initializer_std = 0.02;
-  TokenId begin_token = -1;         // -1: none
-  std::vector<TokenId> end_tokens;  // each ends an answer
+  TokenId begin_token = -1;                                         // -1: none
+  std::vector<TokenId> end_tokens;                                  // each ends an answer
+  kernels::WeightType weight_type = kernels::WeightType::kFloat32;  // of matrices in memory; training wants float32
   // The files as they were read, so that what is saved keeps every key; empty for a new model.
   std::string config_text, generation_text;
 

@@ -1,6 +1,7 @@
 #include "engine/ops.h"
 
 #include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/index_select.h>
@@ -26,6 +27,11 @@ using torch::autograd::variable_list;
 
 float* Data(const Tensor& tensor) { return tensor.mutable_data_ptr<float>(); }
 const float* ConstData(const Tensor& tensor) { return tensor.const_data_ptr<float>(); }
+// A packed weight, stored as float32 or bfloat16.
+kernels::PackedWeight Weight(const Tensor& packed) {
+  const bool halves = packed.scalar_type() == at::kBFloat16;
+  return {packed.const_data_ptr(), halves ? kernels::WeightType::kBfloat16 : kernels::WeightType::kFloat32};
+}
 const int32_t* Indices(const Tensor& tensor) { return tensor.const_data_ptr<int32_t>(); }
 
 Tensor FromVector(const std::vector<int32_t>& values) { return at::tensor(at::ArrayRef<int32_t>(values), at::kInt); }
@@ -47,8 +53,7 @@ Tensor LinearForward(ThreadPool& pool, const Tensor& x, const Tensor& packed, in
   const int64_t rows = x.size(0), k = x.size(1);
   HONE_CHECK(packed.numel() == kernels::PackedSize(n, k));
   Tensor y = at::empty({rows, n}, x.options());
-  kernels::Gemm(pool, {ConstData(x), k, 1}, rows, k, ConstData(packed), n, {Data(y), n, kPanel},
-                kernels::Accumulate::kNo);
+  kernels::Gemm(pool, {ConstData(x), k, 1}, rows, k, Weight(packed), n, {Data(y), n, kPanel}, kernels::Accumulate::kNo);
   return y;
 }
 
@@ -163,13 +168,17 @@ struct RopeFunction : Function<RopeFunction> {
 
 // ---- SwiGlu
 
+Tensor SwiGluForward(ThreadPool& pool, const Tensor& gate, const Tensor& up) {
+  Tensor y = at::empty_like(gate);
+  kernels::SwiGlu(pool, ConstData(gate), ConstData(up), gate.numel(), Data(y));
+  return y;
+}
+
 struct SwiGluFunction : Function<SwiGluFunction> {
   static Tensor forward(AutogradContext* context, const Tensor& gate, const Tensor& up, ThreadPool* pool) {
     context->save_for_backward({gate, up});
     Keep(context, "pool", *pool);
-    Tensor y = at::empty_like(gate);
-    kernels::SwiGlu(*pool, ConstData(gate), ConstData(up), gate.numel(), Data(y));
-    return y;
+    return SwiGluForward(*pool, gate, up);
   }
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const variable_list saved = context->get_saved_variables();
@@ -183,11 +192,15 @@ struct SwiGluFunction : Function<SwiGluFunction> {
 
 // ---- Add
 
+Tensor AddForward(ThreadPool& pool, const Tensor& a, const Tensor& b) {
+  Tensor y = at::empty_like(a);
+  kernels::Add(pool, ConstData(a), ConstData(b), a.numel(), Data(y));
+  return y;
+}
+
 struct AddFunction : Function<AddFunction> {
   static Tensor forward(AutogradContext*, const Tensor& a, const Tensor& b, ThreadPool* pool) {
-    Tensor y = at::empty_like(a);
-    kernels::Add(*pool, ConstData(a), ConstData(b), a.numel(), Data(y));
-    return y;
+    return AddForward(*pool, a, b);
   }
   static variable_list backward(AutogradContext*, variable_list gradients) {
     return {gradients[0], gradients[0], Tensor()};
@@ -201,8 +214,8 @@ struct EmbeddingFunction : Function<EmbeddingFunction> {
                         ThreadPool* pool) {
     context->save_for_backward({packed, tokens});
     Keep(context, "pool", *pool);
-    Tensor y = at::empty({tokens.size(0), width}, packed.options());
-    kernels::EmbeddingPacked(*pool, ConstData(packed), Indices(tokens), tokens.size(0), width, Data(y));
+    Tensor y = at::empty({tokens.size(0), width}, packed.options().dtype(at::kFloat));
+    kernels::EmbeddingPacked(*pool, Weight(packed), Indices(tokens), tokens.size(0), width, Data(y));
     return y;
   }
   static variable_list backward(AutogradContext* context, variable_list gradients) {
@@ -264,7 +277,7 @@ struct AttentionFunction : Function<AttentionFunction> {
 Tensor LogprobForward(ThreadPool& pool, const Tensor& hidden, const Tensor& packed, int64_t vocab,
                       const Tensor& targets, float* entropy, float* log_sum_exp) {
   Tensor logprob = at::empty({hidden.size(0)}, hidden.options());
-  kernels::TokenLogprob(pool, ConstData(hidden), ConstData(packed), Indices(targets), hidden.size(0), hidden.size(1),
+  kernels::TokenLogprob(pool, ConstData(hidden), Weight(packed), Indices(targets), hidden.size(0), hidden.size(1),
                         vocab, Data(logprob), entropy, log_sum_exp);
   return logprob;
 }
@@ -291,6 +304,9 @@ struct TokenLogprobFunction : Function<TokenLogprobFunction> {
   }
 };
 
+// Without a gradient to record the operators skip autograd, whose calls cost as much as small kernels.
+bool Records() { return at::GradMode::is_enabled(); }
+
 }  // namespace
 
 void UseOneTensorThread() { at::set_num_threads(1); }
@@ -300,25 +316,32 @@ Tensor Embedding(ThreadPool& pool, const Tensor& packed, int64_t width, const st
 }
 
 Tensor Linear(ThreadPool& pool, const Tensor& x, const Tensor& packed, int64_t n) {
-  return LinearFunction::apply(x, packed, n, &pool);
+  return Records() ? LinearFunction::apply(x, packed, n, &pool) : LinearForward(pool, x, packed, n);
 }
 
 Tensor AddBias(ThreadPool& pool, const Tensor& x, const Tensor& bias) { return AddBiasFunction::apply(x, bias, &pool); }
 
 Tensor RmsNorm(ThreadPool& pool, const Tensor& x, const Tensor& weight, float epsilon) {
+  if (!Records()) return RmsNormForward(pool, x, weight, epsilon, nullptr);
   return RmsNormFunction::apply(x, weight, static_cast<double>(epsilon), &pool);
 }
 
 Tensor Rope(ThreadPool& pool, const Tensor& x, const Tensor& cosine, const Tensor& sine, int64_t head_dim) {
+  if (!Records()) return Rotate(pool, x, cosine, sine, head_dim, kernels::RopeDirection::kForward);
   return RopeFunction::apply(x, cosine, sine, head_dim, &pool);
 }
 
-Tensor SwiGlu(ThreadPool& pool, const Tensor& gate, const Tensor& up) { return SwiGluFunction::apply(gate, up, &pool); }
+Tensor SwiGlu(ThreadPool& pool, const Tensor& gate, const Tensor& up) {
+  return Records() ? SwiGluFunction::apply(gate, up, &pool) : SwiGluForward(pool, gate, up);
+}
 
-Tensor Add(ThreadPool& pool, const Tensor& a, const Tensor& b) { return AddFunction::apply(a, b, &pool); }
+Tensor Add(ThreadPool& pool, const Tensor& a, const Tensor& b) {
+  return Records() ? AddFunction::apply(a, b, &pool) : AddForward(pool, a, b);
+}
 
 Tensor Attention(ThreadPool& pool, const Tensor& q, const Tensor& k, const Tensor& v, const AttentionRows& rows,
                  int64_t heads, int32_t window, const kernels::KvPages& pages) {
+  if (!Records()) return AttentionValue(pool, q, k, v, rows, heads, window, pages, nullptr);
   return AttentionFunction::apply(q, k, v, &rows, heads, int64_t{window}, &pages, &pool);
 }
 

@@ -260,6 +260,13 @@ std::vector<std::string> SafetensorsFile::names() const {
   return names;
 }
 
+bool SafetensorsFile::MatricesAre(StorageType type) const {
+  return std::all_of(tensors_.begin(), tensors_.end(), [type](const auto& named) {
+    const StoredTensor& tensor = named.second.tensor;
+    return tensor.shape.size() != 2 || tensor.type == type;
+  });
+}
+
 uint64_t SafetensorsFile::data_bytes() const {
   uint64_t bytes = 0;
   for (const auto& [name, entry] : tensors_) bytes += entry.tensor.bytes.size();

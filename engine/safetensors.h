@@ -58,6 +58,8 @@ class SafetensorsFile {
   bool Has(const std::string& name) const { return tensors_.count(name) > 0; }
   std::vector<std::string> names() const;
   uint64_t data_bytes() const;
+  // Whether every tensor of two dimensions is stored so.
+  bool MatricesAre(StorageType type) const;
 
   // An input error when the name is missing or the shape differs from `shape`.
   absl::Status CheckShape(const std::string& name, const std::vector<int64_t>& shape) const;

@@ -109,13 +109,17 @@ class Transformer : public Model {
     return projection;
   }
   size_t AddMatrix(const std::string& name, int64_t out, int64_t in) {
-    return Add({name, {out, in}, WeightLayout::kPacked, at::zeros({kernels::PackedSize(out, in)}, at::kFloat)});
+    const bool halves = config_.weight_type == kernels::WeightType::kBfloat16;
+    return Add({name,
+                {out, in},
+                WeightLayout::kPacked,
+                at::zeros({kernels::PackedSize(out, in)}, halves ? at::kBFloat16 : at::kFloat)});
   }
   size_t AddVector(const std::string& name, int64_t size) {
     return Add({name, {size}, WeightLayout::kPlain, at::zeros({size}, at::kFloat)});
   }
   size_t Add(Parameter parameter) {
-    parameter.value.set_requires_grad(true);
+    parameter.value.set_requires_grad(parameter.value.scalar_type() == at::kFloat);
     parameters_.push_back(std::move(parameter));
     return parameters_.size() - 1;
   }

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "kernels/gemm.h"
 #include "kernels/thread_pool.h"
 
 namespace hone::kernels {
@@ -39,7 +40,7 @@ void AddBias(ThreadPool& pool, const float* x, const float* bias, int64_t rows, 
 void AddBiasBackward(ThreadPool& pool, const float* dy, int64_t rows, int64_t width, float* dbias);
 
 // y[r] = row tokens[r] of a table [vocab, width] in the packed layout of gemm.h. tokens are in 0 .. vocab-1.
-void EmbeddingPacked(ThreadPool& pool, const float* packed, const int32_t* tokens, int64_t rows, int64_t width,
+void EmbeddingPacked(ThreadPool& pool, PackedWeight table, const int32_t* tokens, int64_t rows, int64_t width,
                      float* y);
 // dpacked += the gradient; rows are added in ascending order.
 void EmbeddingPackedBackwardAccumulate(ThreadPool& pool, const float* dy, const int32_t* tokens, int64_t rows,

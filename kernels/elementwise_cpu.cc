@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <numeric>
 #include <vector>
@@ -285,13 +286,19 @@ double SumOfSquares(ThreadPool& pool, const float* x, int64_t count) {
   return HWY_DYNAMIC_DISPATCH(SumOfSquaresTarget)(pool, x, count);
 }
 
-void EmbeddingPacked(ThreadPool& pool, const float* packed, const int32_t* tokens, int64_t rows, int64_t width,
+void EmbeddingPacked(ThreadPool& pool, PackedWeight table, const int32_t* tokens, int64_t rows, int64_t width,
                      float* y) {
   constexpr int64_t kTaskRows = 64;
+  const auto* floats = static_cast<const float*>(table.data);
+  const auto* halves = static_cast<const uint16_t*>(table.data);
   pool.Run((rows + kTaskRows - 1) / kTaskRows, [&](int64_t task) {
     for (int64_t row = task * kTaskRows; row < std::min(rows, (task + 1) * kTaskRows); ++row) {
-      const float* from = packed + tokens[row] / kPanel * width * kPanel + tokens[row] % kPanel;
-      for (int64_t i = 0; i < width; ++i) y[row * width + i] = from[i * kPanel];
+      const int64_t first = tokens[row] / kPanel * width * kPanel + tokens[row] % kPanel;
+      for (int64_t i = 0; i < width; ++i) {
+        const int64_t at = first + i * kPanel;
+        y[row * width + i] =
+            table.type == WeightType::kFloat32 ? floats[at] : std::bit_cast<float>(uint32_t{halves[at]} << 16);
+      }
     }
   });
 }

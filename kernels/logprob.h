@@ -16,7 +16,7 @@ inline constexpr int64_t kVocabularyChunk = 1024;
 // hidden [rows, width], head packed [vocab, width] (gemm.h), targets [rows] ->
 // logprob[r] = logit[r, target] - log_sum_exp[r]; entropy[r] = -sum_v p log p in nats (may be null); log_sum_exp [rows].
 // Holds at most a few rows x kVocabularyChunk logits per thread.
-void TokenLogprob(ThreadPool& pool, const float* hidden, const float* head, const int32_t* targets, int64_t rows,
+void TokenLogprob(ThreadPool& pool, const float* hidden, PackedWeight head, const int32_t* targets, int64_t rows,
                   int64_t width, int64_t vocab, float* logprob, float* entropy, float* log_sum_exp);
 
 // dlogprob [rows] -> dhidden [rows, width] (overwritten) and dhead (packed layout, added to). Rows whose dlogprob is 0

@@ -92,7 +92,7 @@ struct RowChunk {
 
 struct HeadCall {
   const float* hidden;
-  const float* head;
+  PackedWeight head;
   const int32_t* targets;
   int64_t rows, width, vocab;
   bool entropy;
@@ -107,7 +107,7 @@ void SumStrip(const HeadCall& call, int64_t begin, int64_t end, int64_t chunk, f
   ThreadPool serial(1);
   const int64_t width = call.ChunkWidth(chunk), first = chunk * kVocabularyChunk;
   Gemm(serial, {call.hidden + begin * call.width, call.width, 1}, end - begin, call.width,
-       call.head + first * call.width, width, {logits, width, kPanel}, Accumulate::kNo);
+       call.head.At(first * call.width), width, {logits, width, kPanel}, Accumulate::kNo);
   for (int64_t row = begin; row < end; ++row, logits += width) {
     RowChunk& sum = sums[row * call.chunks() + chunk];
     sum.sum = SumOfChunk(logits, width);
@@ -130,7 +130,7 @@ float Entropy(const RowChunk* chunks, int64_t count, const LogSumExp& total) {
 
 }  // namespace
 
-void TokenLogprob(ThreadPool& pool, const float* hidden, const float* head, const int32_t* targets, int64_t rows,
+void TokenLogprob(ThreadPool& pool, const float* hidden, PackedWeight head, const int32_t* targets, int64_t rows,
                   int64_t width, int64_t vocab, float* logprob, float* entropy, float* log_sum_exp) {
   const HeadCall call{hidden, head, targets, rows, width, vocab, entropy != nullptr};
   const int64_t chunks = call.chunks(), chunk_width = std::min(vocab, kVocabularyChunk);

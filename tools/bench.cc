@@ -3,24 +3,23 @@
 
 #include <algorithm>
 #include <chrono>
-#include <thread>
 
 #include "absl/strings/str_format.h"
 #include "engine/base/random.h"
-#include "engine/checkpoint.h"
 #include "engine/generator.h"
 #include "kernels/machine_limits.h"
 #include "tools/arguments.h"
 #include "tools/commands.h"
 #include "tools/lines.h"
+#include "tools/model_options.h"
 #include "tools/progress.h"
 
 namespace hone {
 namespace {
 
 struct BenchOptions {
-  std::string model;
-  int64_t prompt_tokens = 128, new_tokens = 128, rounds = 3, threads = 0;
+  ModelOptions model;
+  int64_t prompt_tokens = 128, new_tokens = 128, rounds = 3;
   std::vector<int64_t> batches = {1, 8, 32, 64};
 };
 
@@ -128,9 +127,8 @@ Json Result(const BenchOptions& options, int64_t batch, const Measurement& timin
 }
 
 absl::Status RunBench(const BenchOptions& options) {
-  ThreadPool pool(options.threads > 0 ? static_cast<int>(options.threads)
-                                      : std::max(1, static_cast<int>(std::thread::hardware_concurrency())));
-  HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, LoadModel(options.model, &pool));
+  ThreadPool pool(options.model.ThreadCount());
+  HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, options.model.Load(&pool));
   HONE_ASSIGN_OR_RETURN(LineWriter writer, LineWriter::Open(""));
   std::vector<Measurement> measured;
   ProgressLine progress;
@@ -159,13 +157,11 @@ absl::Status RunBench(const BenchOptions& options) {
 int BenchCommand(int argc, char** argv) {
   BenchOptions options;
   Arguments arguments("bench", "Times prefill and decoding with a model; one JSON object for each batch size.");
-  arguments.Text("model", "DIR", "model folder", &options.model);
+  DeclareModelOptions(arguments, &options.model);
   arguments.IntList("batch", "sequences at a time", &options.batches, 1, 1 << 16);
   arguments.Int("prompt_tokens", "in each prompt", &options.prompt_tokens, 1, 1 << 20);
   arguments.Int("new_tokens", "for each prompt", &options.new_tokens, 2, 1 << 20);
   arguments.Int("rounds", "of each measurement, whose median counts", &options.rounds, 1, 1000);
-  arguments.Int("threads", "0 takes the machine's cores", &options.threads, 0, 1024);
-  arguments.Require("model");
   if (const auto exit_status = arguments.Parse(argc, argv)) return *exit_status;
   return Report(RunBench(options));
 }

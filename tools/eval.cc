@@ -1,23 +1,23 @@
 // hone eval: pass@k, majority vote and lengths on a task's held-out prompts.
 #include <algorithm>
 #include <cstdio>
-#include <thread>
 
-#include "engine/checkpoint.h"
 #include "recipes/build.h"
 #include "rollout/collector.h"
 #include "rollout/evaluation.h"
 #include "tools/arguments.h"
 #include "tools/commands.h"
 #include "tools/lines.h"
+#include "tools/model_options.h"
 #include "tools/progress.h"
 
 namespace hone {
 namespace {
 
 struct EvalOptions {
-  std::string model, task, verifier, output;
-  int64_t n = 1, limit = 500, max_new_tokens = 0, seed = 0, threads = 0;
+  ModelOptions model;
+  std::string task, verifier, output;
+  int64_t n = 1, limit = 500, max_new_tokens = 0, seed = 0;
   std::vector<int64_t> ks = {1};
   double temperature = 1;
 };
@@ -44,10 +44,9 @@ absl::Status RunEval(const EvalOptions& options) {
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Task> task, BuildTask(options.task));
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Verifier> verifier,
                         BuildVerifier(options.verifier.empty() ? task->DefaultVerifier() : options.verifier));
-  ThreadPool pool(options.threads > 0 ? static_cast<int>(options.threads)
-                                      : std::max(1, static_cast<int>(std::thread::hardware_concurrency())));
-  HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer, LoadTokenizer(options.model));
-  HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, LoadModel(options.model, &pool));
+  ThreadPool pool(options.model.ThreadCount());
+  HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer, LoadTokenizer(options.model.model));
+  HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, options.model.Load(&pool));
   const auto size = task->Size(Split::kHeldOut);
   const uint64_t count = std::min<uint64_t>(options.limit, size.value_or(options.limit));
   std::vector<Prompt> prompts;
@@ -86,7 +85,7 @@ absl::Status RunEval(const EvalOptions& options) {
 int EvalCommand(int argc, char** argv) {
   EvalOptions options;
   Arguments arguments("eval", "Measures a model on a task's held-out prompts; the last line is one JSON object.");
-  arguments.Text("model", "DIR", "model folder", &options.model);
+  DeclareModelOptions(arguments, &options.model);
   arguments.Text("task", "SPEC", "a task of 'hone list task', e.g. \"countdown\"", &options.task);
   arguments.Text("verifier", "SPEC", "instead of the task's own", &options.verifier);
   arguments.Int("n", "samples for each prompt", &options.n, 1, 1 << 16);
@@ -97,8 +96,6 @@ int EvalCommand(int argc, char** argv) {
                 &options.max_new_tokens, 1, 1 << 20);
   arguments.Int("seed", "of the random numbers", &options.seed, 0);
   arguments.Text("output", "FILE", "every sample with its score", &options.output);
-  arguments.Int("threads", "0 takes the machine's cores", &options.threads, 0, 1024);
-  arguments.Require("model");
   arguments.Require("task");
   if (const auto exit_status = arguments.Parse(argc, argv)) return *exit_status;
   return Report(RunEval(options));

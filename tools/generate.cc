@@ -4,15 +4,14 @@
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
-#include <thread>
 
 #include "absl/strings/str_format.h"
-#include "engine/checkpoint.h"
 #include "engine/generator.h"
 #include "tools/arguments.h"
 #include "tools/commands.h"
 #include "tools/generate_output.h"
 #include "tools/lines.h"
+#include "tools/model_options.h"
 #include "tools/progress.h"
 
 namespace hone {
@@ -24,7 +23,8 @@ constexpr int64_t kDefaultBatch = 256;
 constexpr double kMegabyte = 1 << 20;
 
 struct GenerateOptions {
-  std::string model, prompt, prompts, output, drafter;
+  ModelOptions model;
+  std::string prompt, prompts, output, drafter;
   std::vector<std::string> stop;
   int64_t n = 1, max_new_tokens = 0, top_k = 0, seed = 0, threads = 0, batch = kDefaultBatch;
   double temperature = 1, top_p = 1, min_p = 0, kv_mb = 0;
@@ -39,7 +39,7 @@ absl::Status ReadPrompts(const GenerateOptions& options, const Tokenizer& tokeni
   } else {
     HONE_ASSIGN_OR_RETURN(lines, ReadLines(options.prompts));
   }
-  PromptReader reader(tokenizer, options.model,
+  PromptReader reader(tokenizer, options.model.model,
                       options.chat ? PromptReader::Texts::kAsUserMessages : PromptReader::Texts::kAsTheyAre);
   for (size_t i = 0; i < lines.size(); ++i) {
     HONE_ASSIGN_OR_RETURN(Prompt prompt, reader.Read(lines[i], i));
@@ -109,14 +109,13 @@ absl::Status Generate(const GenerateOptions& options, const GenerateJob& job, co
 absl::Status RunGenerate(const GenerateOptions& options) {
   if (!options.drafter.empty())
     return InputError("no drafter '", options.drafter, "'; this build decodes without drafts, leave --drafter out");
-  ThreadPool pool(options.threads > 0 ? static_cast<int>(options.threads)
-                                      : std::max(1, static_cast<int>(std::thread::hardware_concurrency())));
-  HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer, LoadTokenizer(options.model));
+  ThreadPool pool(options.model.ThreadCount());
+  HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer, LoadTokenizer(options.model.model));
   std::vector<Json> ids;
   std::vector<Prompt> prompts;
   HONE_RETURN_IF_ERROR(ReadPrompts(options, *tokenizer, ids, prompts));
   HONE_ASSIGN_OR_RETURN(LineWriter writer, LineWriter::Open(options.output));
-  HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, LoadModel(options.model, &pool));
+  HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, options.model.Load(&pool));
   GenerateJob job{std::move(ids), std::move(prompts), static_cast<int32_t>(options.n), 0,
                   options.stop,   options.logprobs};
   job.max_new_tokens = options.max_new_tokens > 0 ? static_cast<int32_t>(options.max_new_tokens)
@@ -136,7 +135,7 @@ absl::Status RunGenerate(const GenerateOptions& options) {
 int GenerateCommand(int argc, char** argv) {
   GenerateOptions options;
   Arguments arguments("generate", "Samples answers to prompts; one JSON object a sample.");
-  arguments.Text("model", "DIR", "model folder", &options.model);
+  DeclareModelOptions(arguments, &options.model);
   arguments.Text("prompt", "TEXT", "one prompt", &options.prompt);
   arguments.Text("prompts", "FILE", "prompts, one JSON object a line with 'prompt', 'messages' or 'tokens'",
                  &options.prompts);
@@ -157,8 +156,6 @@ int GenerateCommand(int argc, char** argv) {
   arguments.Double("kv_mb", "megabytes (2^20 bytes) for keys and values; if not given, half of the free memory",
                    &options.kv_mb, 1e-3, 1 << 24);
   arguments.Flag("stats", "says on standard error what the generator did", &options.stats);
-  arguments.Int("threads", "0 takes the machine's cores", &options.threads, 0, 1024);
-  arguments.Require("model");
   arguments.ExactlyOne({"prompt", "prompts"});
   if (const auto exit_status = arguments.Parse(argc, argv)) return *exit_status;
   return Report(RunGenerate(options));

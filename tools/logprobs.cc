@@ -1,10 +1,8 @@
 // hone logprobs: the trainer's forward pass over given tokens.
-#include <thread>
-
-#include "engine/checkpoint.h"
 #include "tools/arguments.h"
 #include "tools/commands.h"
 #include "tools/lines.h"
+#include "tools/model_options.h"
 #include "trainer/batch.h"
 
 namespace hone {
@@ -13,11 +11,11 @@ namespace {
 // Tokens through the model at once: a bound on memory, without influence on the numbers.
 constexpr int64_t kTokenBudget = 16384;
 
-absl::Status RunLogprobs(const std::string& folder, const std::string& input, const std::string& output, int threads) {
-  ThreadPool pool(threads > 0 ? threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency())));
+absl::Status RunLogprobs(const ModelOptions& options, const std::string& input, const std::string& output) {
+  ThreadPool pool(options.ThreadCount());
   HONE_ASSIGN_OR_RETURN(const std::vector<InputLine> lines, ReadLines(input));
   HONE_ASSIGN_OR_RETURN(LineWriter writer, LineWriter::Open(output));
-  HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, LoadModel(folder, &pool));
+  HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, options.Load(&pool));
   const ModelConfig& config = model->config();
   std::vector<std::vector<TokenId>> prompts, answers;
   for (const InputLine& line : lines) {
@@ -50,17 +48,15 @@ absl::Status RunLogprobs(const std::string& folder, const std::string& input, co
 }  // namespace
 
 int LogprobsCommand(int argc, char** argv) {
-  std::string model, input, output;
-  int64_t threads = 0;
+  ModelOptions options;
+  std::string input, output;
   Arguments arguments("logprobs", "Adds the log-probability of every token, by the trainer's forward pass.");
-  arguments.Text("model", "DIR", "model folder", &model);
+  DeclareModelOptions(arguments, &options);
   arguments.Text("input", "FILE", "one JSON object a line with 'prompt_tokens' and 'tokens'", &input);
   arguments.Text("output", "FILE", "instead of standard output", &output);
-  arguments.Int("threads", "0 takes the machine's cores", &threads, 0, 1024);
-  arguments.Require("model");
   arguments.Require("input");
   if (const auto exit_status = arguments.Parse(argc, argv)) return *exit_status;
-  return Report(RunLogprobs(model, input, output, static_cast<int>(threads)));
+  return Report(RunLogprobs(options, input, output));
 }
 
 }  // namespace hone

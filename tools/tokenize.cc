@@ -37,9 +37,10 @@ int TokenizeCommand(int argc, char** argv) {
   Arguments arguments(
       "tokenize", "Adds 'tokens' and 'decoded' to every line, or 'decoded' alone where there are tokens and no text.");
   arguments.Text("model", "DIR", "model folder", &model);
-  arguments.Text("input", "FILE",
-                 "one JSON object a line with 'text', 'tokens', or 'messages', whose 'text' the model's chat template gives",
-                 &input);
+  arguments.Text(
+      "input", "FILE",
+      "one JSON object a line with 'text', 'tokens', or 'messages', whose 'text' the model's chat template gives",
+      &input);
   arguments.Text("output", "FILE", "instead of standard output", &output);
   arguments.Require("model");
   arguments.Require("input");

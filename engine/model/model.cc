@@ -53,14 +53,20 @@ void AssignPlainWeights(const Parameter& parameter, const float* plain, Tensor& 
 
 void AssignPlainRows(const Parameter& parameter, int64_t first, int64_t count, const float* plain, Tensor& value) {
   HONE_CHECK(first % kernels::kPanel == 0 && first + count <= parameter.shape[0]);
-  float* data = value.mutable_data_ptr<float>();
   if (parameter.layout == WeightLayout::kPlain) {
-    std::memcpy(data + first, plain, count * sizeof(float));
+    std::memcpy(value.mutable_data_ptr<float>() + first, plain, count * sizeof(float));
     return;
   }
-  const int64_t width = parameter.shape[1];
+  const int64_t width = parameter.shape[1], offset = kernels::PackedSize(first, width);
   ThreadPool serial(1);
-  kernels::Pack(serial, {plain, width, 1}, count, width, data + kernels::PackedSize(first, width));
+  if (value.scalar_type() == at::kFloat) {
+    kernels::Pack(serial, {plain, width, 1}, count, width, value.mutable_data_ptr<float>() + offset);
+    return;
+  }
+  std::vector<float> packed(kernels::PackedSize(count, width));
+  kernels::Pack(serial, {plain, width, 1}, count, width, packed.data());
+  Encode(StorageType::kBfloat16, packed.data(), static_cast<int64_t>(packed.size()),
+         static_cast<char*>(value.mutable_data_ptr()) + offset * BytesOf(StorageType::kBfloat16));
 }
 
 const ModelFamily* FindModelFamily(const std::string& name) {

@@ -23,7 +23,7 @@ enum class WeightLayout {
 };
 
 // One weight. `value` is a flat float32 leaf tensor that requires a gradient; the optimizer changes it in place, and
-// generation reads the same memory.
+// generation reads the same memory. A matrix of ModelConfig::weight_type bfloat16 is for reading only.
 struct Parameter {
   std::string name;            // as in Hugging Face's checkpoints
   std::vector<int64_t> shape;  // as in Hugging Face's checkpoints
