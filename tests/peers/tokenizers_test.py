@@ -18,10 +18,12 @@ from hone_cli import hone, lines  # noqa: E402
 import vocabularies  # noqa: E402
 
 GSM8K = os.path.join(SOURCE, "../shared/data/gsm8k")
-SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|begin_of_text|>", "<|eot_id|>", "<s>", "</s>", "<unk>", "<tool>", "ab", "Word", "  ", "\u00e9", "Ⓐ")
+SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|begin_of_text|>", "<|eot_id|>", "<s>", "</s>", "<unk>", "<tool>", "ab",
+           "Word", "  ", "\u00e9", "Ⓐ")
 SPACES = "\t\n\v\f\r \u0085\u00a0\u1680\u2000\u2003\u2009\u200a\u2028\u2029\u202f\u205f\u3000\u200b\u2060\ufeff"
 MARKS = "\u0301\u0300\u0315\u0323\u0327\u0338\u093c\u0f71\u3099\u0591\u05b0\u08ca\u1abf\u0334"
-EMOJI = ("\U0001F469\u200d\U0001F4BB", "\U0001F3F4\U000E0067\U000E0062\U000E0065\U000E006E\U000E0067\U000E007F", "\U0001F44D\U0001F3FD", "\U0001F1E9\U0001F1EA",
+EMOJI = ("\U0001F469\u200d\U0001F4BB", "\U0001F3F4\U000E0067\U000E0062\U000E0065\U000E006E\U000E0067\U000E007F", "\U0001F44D\U0001F3FD",
+         "\U0001F1E9\U0001F1EA",
          "\u2764\ufe0f", "1\ufe0f\u20e3", "\U0001F468\u200d\U0001F469\u200d\U0001F467\u200d\U0001F466", "\U0001FAE8")
 WORDS = ("the", "Hello", "I'll", "they'RE", "don't", "x's", "naïve", "Größe", "日本語", "数字", "привет", "שלום", "مرحبا", "한국어", "ที่", "हिन्दी", "ﬁﬂ", "Å", "①②", "½",
          "٣٤٥", "12345", "3.14", "1e9", "0x1F", "snake_case", "CamelCase", "a+b", "->", "...", "!?", "'s", "'S", "’s", "\u0130", "ß", "\u01c5", "e\u0301")
