@@ -21,8 +21,8 @@ struct GenerationOptions {
   int32_t max_new_tokens = 256;
   float temperature = 1;  // 0 is greedy
   float top_p = 1;
-  int32_t top_k = 0;              // 0 keeps all
-  std::vector<std::string> stop;  // texts that end an answer; the sample's text ends before them
+  int32_t top_k = 0;               // 0 keeps all
+  std::vector<std::string> stop;   // texts that end an answer; the sample's text ends before them
   bool ignore_end_tokens = false;  // every answer gets max_new_tokens tokens: for timings
   uint64_t seed = 0;
   uint64_t step = 0;  // keys the random numbers: the training step, 0 outside training

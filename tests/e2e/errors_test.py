@@ -126,7 +126,7 @@ CASES = [
      "'rope_scaling/rope_type' is \"dynamic\", wanted default, linear, llama3 or yarn"),
     (("generate", "--model", broken_model("quantised", config__json=config(quantization_config={"bits": 4})), "--prompt", "1="),
      "quantization_config"),
-    (("generate", "--model", broken_model("huge", config__json=config(hidden_size=1 << 30)), "--prompt", "1="), "hidden_size"),
+    (("generate", "--model", broken_model("huge_hidden", config__json=config(hidden_size=1 << 30)), "--prompt", "1="), "hidden_size"),
     (("generate", "--model", broken_model("zero", config__json=config(vocab_size=0)), "--prompt", "1="), "vocab_size"),
     (("generate", "--model", broken_model("typed", config__json=config(num_hidden_layers="two")), "--prompt", "1="), "num_hidden_layers"),
     (("generate", "--model", broken_model("window", config__json=config(model_type="mistral", architectures=["MistralForCausalLM"],
