@@ -2,264 +2,179 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
-#include <ATen/ops/slice.h>
 
 #include <algorithm>
-#include <list>
+#include <map>
 
 #include "engine/base/check.h"
 #include "engine/base/random.h"
 #include "engine/base/tensor.h"
 #include "engine/model/model.h"
+#include "engine/sampler.h"
+#include "engine/scheduler.h"
 #include "engine/tokenizer.h"
-#include "kernels/logprob.h"
 
 namespace hone {
 namespace {
 
 using kernels::kPageTokens;
 
-// A prompt in the cache, from its first chunk until its last sample has started.
-struct ActivePrompt {
-  size_t request;
-  const Prompt* prompt;
-  int32_t samples;
-  int32_t started = 0;  // samples started
-  int32_t read = 0;     // tokens that went through the model
-  std::vector<int32_t> pages;
-  Tensor logits;  // [1, vocab] after the last token, once everything is read
+// What the widest part of a pass may hold: the feed-forward's three rows of intermediate_size and some of hidden_size.
+constexpr int64_t kActivationBytes = int64_t{64} << 20;
 
-  int32_t length() const { return static_cast<int32_t>(prompt->tokens.size()); }
-  bool ready() const { return read == length(); }
-};
+int32_t RowsPerPass(const ModelConfig& config, int32_t limit) {
+  const int64_t row_bytes =
+      (3 * int64_t{config.intermediate_size} + 6 * int64_t{config.hidden_size}) * static_cast<int64_t>(sizeof(float));
+  return static_cast<int32_t>(std::clamp<int64_t>(kActivationBytes / row_bytes, 1, limit));
+}
 
-struct ActiveSample {
-  size_t request;
-  SamplingKey key;
-  int32_t prompt_length;
-  std::vector<int32_t> pages;  // the prompt's shared pages, then its own
-  int64_t promised_pages;      // its own pages not taken yet
-  Sample sample;
-
-  int32_t length() const { return prompt_length + static_cast<int32_t>(sample.tokens.size()); }
-};
-
-// One call of Run. Pages promised to admitted work are never given to others, so whatever was begun can end.
+// One call of Run.
 class Session {
  public:
-  Session(const Model& model, const Tokenizer* tokenizer, const GeneratorLimits& limits,
-          const GenerationOptions& options, int64_t page_count, const SampleReceiver& receive)
+  Session(const Model& model, const Tokenizer* tokenizer, const GenerationOptions& options,
+          const SchedulerLimits& limits, const SampleReceiver& receive, const TokenReceiver& receive_token,
+          GenerationStats& stats)
       : model_(model),
         config_(model.config()),
         tokenizer_(tokenizer),
-        limits_(limits),
         options_(options),
         receive_(receive),
-        cache_(config_.layers, config_.kv_heads, config_.head_dim, page_count, LayerStorage::kEachLayer),
-        pool_(page_count) {}
+        receive_token_(receive_token),
+        stats_(stats),
+        cache_(config_.layers, config_.kv_heads, config_.head_dim, limits.pages, LayerStorage::kEachLayer),
+        scheduler_(limits),
+        sampler_(model, {options.temperature, options.top_p, options.top_k, options.min_p}) {}
 
-  void Run(std::span<const GenerationRequest> requests, const std::function<bool()>& cancelled) {
-    for (size_t next = 0;;) {
-      next = AdmitPrompts(requests, next);
-      if (prompts_.empty() && samples_.empty()) return;
-      if (cancelled && cancelled()) return;
-      Step();
-      StartSamples();
+  // False: cancelled before the end.
+  bool Run(std::span<const GenerationRequest> requests, const std::function<bool()>& cancelled) {
+    for (size_t i = 0; i < requests.size(); ++i) {
+      if (requests[i].samples > 0) scheduler_.Add(i, requests[i].prompt, requests[i].samples);
     }
+    while (!scheduler_.done() && !(cancelled && cancelled())) Step(requests);
+    stats_.preemptions = scheduler_.preemptions();
+    stats_.shared_tokens = scheduler_.shared_tokens();
+    return scheduler_.done();
   }
 
  private:
-  int64_t available_pages() const { return pool_.free_pages() - promised_; }
-
-  // Pages of a sample's own: the rest of the prompt's last page, then its answer. The last token is never read back.
-  int64_t OwnPages(int32_t prompt_length) const {
-    const int32_t shared = prompt_length / kPageTokens;
-    return PagesFor(prompt_length + options_.max_new_tokens - 1) - shared;
-  }
-
-  // Takes prompts in order while their pages and one sample's fit.
-  size_t AdmitPrompts(std::span<const GenerationRequest> requests, size_t next) {
-    int64_t waiting = 0;  // samples of prompts admitted and not started
-    for (const ActivePrompt& prompt : prompts_) waiting += prompt.samples - prompt.started;
-    while (next < requests.size() && waiting + static_cast<int64_t>(samples_.size()) < limits_.sequences) {
-      const GenerationRequest& request = requests[next];
-      const auto length = static_cast<int32_t>(request.prompt->tokens.size());
-      const int64_t pages = PagesFor(length);
-      if (request.samples > 0 && available_pages() < pages + OwnPages(length)) break;
-      if (request.samples > 0) {
-        ActivePrompt prompt{next, request.prompt, request.samples, 0, 0, {}, {}};
-        for (int64_t page = 0; page < pages; ++page) prompt.pages.push_back(pool_.Take());
-        promised_ += OwnPages(length);  // for its first sample
-        prompts_.push_back(std::move(prompt));
-        waiting += request.samples;
-      }
-      ++next;
+  // One pass through the model and the tokens that it gives: one for every sample whose last token took part, and the
+  // first of every sample that begins.
+  void Step(std::span<const GenerationRequest> requests) {
+    drawing_.clear();
+    draws_.clear();
+    std::vector<Tensor> hidden;  // [n, hidden_size] each; a draw's row counts through all of them
+    const std::vector<Chunk>& chunks = scheduler_.Plan();
+    if (!chunks.empty()) Forward(chunks);
+    const std::vector<Start> starts = scheduler_.StartSamples();
+    HONE_CHECK(!chunks.empty() || !starts.empty());
+    DrawFromPass(hidden);
+    for (const Start& start : starts) {
+      if (start.slots > 0) cache_.CopyPage(start.from, start.to, start.slots);
+      DrawFirst(start, hidden);
     }
-    return next;
+    for (const Start& start : starts) {
+      if (start.sample->sample.index + 1 == requests[start.sample->request].samples) read_.erase(start.sample->request);
+    }
+    if (draws_.empty()) return;
+    sampler_.Sample(hidden.size() == 1 ? hidden[0] : at::cat(hidden, 0), draws_, tokens_, logprobs_);
+    stats_.tokens += static_cast<int64_t>(draws_.size());
+    for (size_t i = 0; i < drawing_.size(); ++i) Extend(*drawing_[i], tokens_[i], logprobs_[i]);
   }
 
-  // One pass through the model: every running sample's last token, then as much of the waiting prompts as fits.
-  void Step() {
+  // Leaves the pass's hidden states in hidden_, the last row of each finished prompt in read_, and in ends_ the samples
+  // whose next token the pass gives.
+  void Forward(const std::vector<Chunk>& chunks) {
     ModelRows rows;
-    std::vector<int64_t> wanted;  // rows whose logits are needed
-    for (ActiveSample& sample : samples_) {
-      AddRow(rows, sample.sample.tokens.back(), sample.length() - 1, sample.pages);
-      wanted.push_back(static_cast<int64_t>(rows.tokens.size()) - 1);
-    }
-    std::vector<ActivePrompt*> finished;
-    for (ActivePrompt& prompt : prompts_) {
-      const auto room = static_cast<int32_t>(limits_.rows) - static_cast<int32_t>(rows.tokens.size());
-      const int32_t end = std::min(prompt.length(), prompt.read + std::max(room, rows.tokens.empty() ? 1 : 0));
-      if (prompt.ready() || end == prompt.read) continue;
-      for (; prompt.read < end; ++prompt.read) {
-        AddRow(rows, prompt.prompt->tokens[prompt.read], prompt.read, prompt.pages);
+    ends_.clear();
+    std::vector<std::pair<size_t, int64_t>> prompts;
+    for (const Chunk& chunk : chunks) {
+      const Sequence& sequence = *chunk.sequence;
+      for (int32_t i = 0; i < chunk.count; ++i) AddRow(rows, sequence, chunk.first + i);
+      if (chunk.first + chunk.count < sequence.length()) continue;
+      const auto last = static_cast<int64_t>(rows.tokens.size()) - 1;
+      if (sequence.unstarted > 0) {
+        prompts.push_back({sequence.request, last});
+      } else {
+        ends_.push_back({chunk.sequence, last});
       }
-      if (!prompt.ready()) continue;
-      wanted.push_back(static_cast<int64_t>(rows.tokens.size()) - 1);
-      finished.push_back(&prompt);
     }
-    if (rows.tokens.empty()) return;  // only samples that wait for pages
-    const Tensor hidden = model_.Forward(rows, cache_);
-    if (wanted.empty()) return;
-    const Tensor logits =
-        ops::Logits(model_.pool(), ops::SelectRows(hidden, wanted), model_.head(), config_.vocab_size);
-    const auto running = static_cast<int64_t>(samples_.size());
-    for (size_t i = 0; i < finished.size(); ++i) {
-      finished[i]->logits =
-          at::slice(logits, 0, running + static_cast<int64_t>(i), running + static_cast<int64_t>(i) + 1);
-    }
-    if (running > 0) Extend(samples_, logits);
+    ++stats_.passes;
+    stats_.rows += static_cast<int64_t>(rows.tokens.size());
+    hidden_ = model_.Forward(rows, cache_);
+    for (const auto& [request, row] : prompts) read_[request] = ops::SelectRows(hidden_, {row});
   }
 
-  void AddRow(ModelRows& rows, TokenId token, int32_t position, const std::vector<int32_t>& pages) {
+  static void AddRow(ModelRows& rows, const Sequence& sequence, int32_t position) {
     const auto row = static_cast<int32_t>(rows.tokens.size());
-    rows.tokens.push_back(token);
+    rows.tokens.push_back(sequence.token(position));
     rows.positions.push_back(position);
-    rows.attention.writes.push_back({row, pages[position / kPageTokens], position % kPageTokens});
-    rows.attention.rows.push_back({pages.data(), position});
+    rows.attention.writes.push_back({row, sequence.pages[position / kPageTokens], position % kPageTokens});
+    rows.attention.rows.push_back({sequence.pages.data(), position});
   }
 
-  // Starts samples of read prompts while places and pages last.
-  void StartSamples() {
-    std::list<ActiveSample> started;
-    std::vector<int64_t> source;
-    std::vector<Tensor> logits;
-    for (ActivePrompt& prompt : prompts_) {
-      if (!prompt.ready()) continue;
-      while (prompt.started < prompt.samples && HasRoom(prompt, started.size())) {
-        if (source.empty() || logits.back().data_ptr() != prompt.logits.data_ptr()) logits.push_back(prompt.logits);
-        source.push_back(static_cast<int64_t>(logits.size()) - 1);
-        started.push_back(Fork(prompt));
-      }
+  // Who was preempted since the pass draws the same token later, from the same bits.
+  void DrawFromPass(std::vector<Tensor>& hidden) {
+    std::vector<int64_t> rows;
+    for (const auto& [sample, row] : ends_) {
+      if (sample->computed < sample->length()) continue;
+      AddDraw(*sample, static_cast<int64_t>(rows.size()));
+      rows.push_back(row);
     }
-    if (!started.empty()) {
-      Extend(started, ops::SelectRows(at::cat(logits, 0), source));
-      samples_.splice(samples_.end(), started);
-    }
-    prompts_.remove_if([this](const ActivePrompt& prompt) {
-      if (prompt.started < prompt.samples) return false;
-      for (const int32_t page : prompt.pages) pool_.Release(page);
-      return true;
-    });
+    ends_.clear();
+    if (!rows.empty()) hidden.push_back(ops::SelectRows(hidden_, rows));
+    hidden_.reset();
   }
 
-  bool HasRoom(const ActivePrompt& prompt, size_t starting) const {
-    if (samples_.size() + starting >= static_cast<size_t>(limits_.sequences)) return false;
-    return prompt.started == 0 || available_pages() >= OwnPages(prompt.length());
-  }
-
-  // A sample that shares the prompt's full pages and owns a copy of the partly filled one.
-  ActiveSample Fork(ActivePrompt& prompt) {
-    ActiveSample sample{prompt.request,
-                        {options_.seed, options_.step, prompt.prompt->key, static_cast<uint32_t>(prompt.started)},
-                        prompt.length(),
-                        {},
-                        OwnPages(prompt.length()),
-                        {}};
-    if (prompt.started > 0) promised_ += sample.promised_pages;  // the first sample's were promised with the prompt
-    sample.sample.index = prompt.started++;
+  void DrawFirst(const Start& start, std::vector<Tensor>& hidden) {
+    Sequence& sample = *start.sample;
     sample.sample.policy_version = options_.policy_version;
-    const int32_t full = prompt.length() / kPageTokens, rest = prompt.length() % kPageTokens;
-    for (int32_t i = 0; i < full; ++i) {
-      pool_.Share(prompt.pages[i]);
-      sample.pages.push_back(prompt.pages[i]);
-    }
-    if (rest > 0) {
-      TakePage(sample);
-      cache_.CopyPage(prompt.pages[full], sample.pages.back(), rest);
-    }
-    return sample;
+    if (!options_.stop.empty()) sample.stop_text.emplace(*tokenizer_, options_.stop);
+    const bool same_prompt =
+        !drawing_.empty() && drawing_.back()->sample.tokens.empty() && drawing_.back()->request == sample.request;
+    if (!same_prompt) hidden.push_back(read_.at(sample.request));
+    AddDraw(sample, draws_.empty() ? 0 : draws_.back().row + (same_prompt ? 0 : 1));
   }
 
-  void TakePage(ActiveSample& sample) {
-    sample.pages.push_back(pool_.Take());
-    --sample.promised_pages;
-    --promised_;
+  void AddDraw(Sequence& sample, int64_t row) {
+    const SamplingKey key{options_.seed, options_.step, sample.prompt->key, static_cast<uint32_t>(sample.sample.index)};
+    draws_.push_back({row, key, static_cast<uint32_t>(sample.sample.tokens.size())});
+    drawing_.push_back(&sample);
   }
 
-  // Draws the next token of every sample from its row of logits; finished samples leave the list.
-  void Extend(std::list<ActiveSample>& samples, const Tensor& logits) {
-    const auto count = static_cast<int64_t>(samples.size());
-    const kernels::SamplingFilter filter{options_.temperature, options_.top_p, options_.top_k};
-    const std::vector<kernels::SamplingFilter> filters(count, filter);
-    std::vector<double> uniform;
-    uniform.reserve(count);
-    for (const ActiveSample& sample : samples) {
-      uniform.push_back(SamplingUniform(sample.key, static_cast<uint32_t>(sample.sample.tokens.size())));
-    }
-    std::vector<TokenId> tokens(count);
-    std::vector<float> logprobs(count);
-    kernels::SampleTokens(model_.pool(), logits.const_data_ptr<float>(), count, config_.vocab_size, filters.data(),
-                          uniform.data(), tokens.data(), logprobs.data());
-    int64_t row = 0;
-    for (auto sample = samples.begin(); sample != samples.end(); ++row) {
-      sample->sample.tokens.push_back(tokens[row]);
-      sample->sample.logprobs.push_back(logprobs[row]);
-      if (Ends(*sample)) {
-        Finish(*sample);
-        sample = samples.erase(sample);
-        continue;
-      }
-      // The token just drawn is written at the next pass, at position length - 1.
-      if (PagesFor(sample->length()) > static_cast<int64_t>(sample->pages.size())) TakePage(*sample);
-      ++sample;
-    }
+  void Extend(Sequence& sequence, TokenId token, float logprob) {
+    Sample& sample = sequence.sample;
+    sample.tokens.push_back(token);
+    sample.logprobs.push_back(logprob);
+    if (receive_token_) receive_token_(sequence.request, sample.index, token);
+    const bool stops = EndsAnswer(token) || (sequence.stop_text && sequence.stop_text->Push(token));
+    if (!stops && static_cast<int32_t>(sample.tokens.size()) < options_.max_new_tokens) return;
+    sample.finish_reason = stops ? FinishReason::kStop : FinishReason::kLength;
+    scheduler_.Finish(sequence);
+    receive_(sequence.request, std::move(sample));
   }
 
-  bool Ends(ActiveSample& sample) const {
-    sample.sample.finish_reason = FinishReason::kStop;
+  bool EndsAnswer(TokenId token) const {
     const std::vector<TokenId>& ends = config_.end_tokens;
-    const bool ended = std::find(ends.begin(), ends.end(), sample.sample.tokens.back()) != ends.end();
-    if (ended && !options_.ignore_end_tokens) return true;
-    if (!options_.stop.empty() && HitsStopText(sample.sample.tokens)) return true;
-    sample.sample.finish_reason = FinishReason::kLength;
-    return static_cast<int32_t>(sample.sample.tokens.size()) >= options_.max_new_tokens;
-  }
-
-  bool HitsStopText(const std::vector<TokenId>& tokens) const {
-    const auto text = tokenizer_->Decode(tokens);
-    if (!text.ok()) return false;
-    return std::any_of(options_.stop.begin(), options_.stop.end(),
-                       [&](const std::string& stop) { return text->find(stop) != std::string::npos; });
-  }
-
-  void Finish(ActiveSample& sample) {
-    for (const int32_t page : sample.pages) pool_.Release(page);
-    promised_ -= sample.promised_pages;
-    receive_(sample.request, std::move(sample.sample));
+    return !options_.ignore_end_tokens && std::find(ends.begin(), ends.end(), token) != ends.end();
   }
 
   const Model& model_;
   const ModelConfig& config_;
   const Tokenizer* tokenizer_;
-  const GeneratorLimits& limits_;
   const GenerationOptions& options_;
   const SampleReceiver& receive_;
+  const TokenReceiver& receive_token_;
+  GenerationStats& stats_;
   KvCache cache_;
-  PagePool pool_;
-  int64_t promised_ = 0;  // pages promised to admitted work and not taken yet
-  std::list<ActivePrompt> prompts_;
-  std::list<ActiveSample> samples_;
+  Scheduler scheduler_;
+  Sampler sampler_;
+  Tensor hidden_;                                    // [rows, hidden_size] of the pass
+  std::vector<std::pair<Sequence*, int64_t>> ends_;  // samples whose last token is that row of the pass
+  std::map<size_t, Tensor> read_;                    // request -> [1, hidden_size] of its prompt's last token
+  std::vector<Draw> draws_;                          // of this step
+  std::vector<Sequence*> drawing_;                   // whose they are
+  std::vector<TokenId> tokens_;                      // what was drawn
+  std::vector<float> logprobs_;
 };
 
 absl::Status CheckPrompt(const Prompt& prompt, const ModelConfig& config, const GenerationOptions& options) {
@@ -270,6 +185,10 @@ absl::Status CheckPrompt(const Prompt& prompt, const ModelConfig& config, const 
       return InputError("prompt ", prompt.key, ": token ", token, " is outside the vocabulary of ", config.vocab_size);
     }
   }
+  if (length >= config.max_position_embeddings) {
+    return InputError("prompt ", prompt.key, ": ", length, " tokens leave no room for an answer in the model's ",
+                      config.max_position_embeddings, " positions; shorten the prompt");
+  }
   if (length + options.max_new_tokens > config.max_position_embeddings) {
     return InputError("prompt ", prompt.key, ": ", length, " tokens and ", options.max_new_tokens,
                       " new ones exceed the model's ", config.max_position_embeddings,
@@ -278,36 +197,49 @@ absl::Status CheckPrompt(const Prompt& prompt, const ModelConfig& config, const 
   return absl::OkStatus();
 }
 
+// Pages for keys and values: as many as the budget holds and the requests can use.
+absl::StatusOr<int64_t> CountPages(std::span<const GenerationRequest> requests, const GenerationOptions& options,
+                                   const ModelConfig& config, const GeneratorLimits& limits) {
+  const int64_t budget = limits.kv_bytes / config.kv_page_bytes();
+  int64_t total = 0, largest = 0;
+  for (const GenerationRequest& request : requests) {
+    HONE_RETURN_IF_ERROR(CheckPrompt(*request.prompt, config, options));
+    const auto length = static_cast<int64_t>(request.prompt->tokens.size());
+    // The last token drawn is never read.
+    const int64_t pages = PagesFor(length + options.max_new_tokens - 1);
+    if (pages > budget) {
+      return InputError("prompt ", request.prompt->key, ": one sequence needs ", pages, " pages of ",
+                        config.kv_page_bytes(), " bytes for keys and values, the budget of ", limits.kv_bytes,
+                        " bytes holds ", budget, "; raise it (--kv_mb) or lower max_new_tokens");
+    }
+    largest = std::max(largest, pages);
+    total += PagesFor(length) + request.samples * (pages - length / kPageTokens);
+  }
+  // Some more, so that the scheduler's reserve for those that run (a hundredth) delays nobody where memory is plenty.
+  const int64_t useful = std::min(total, limits.sequences * (largest + 1));
+  return std::min(budget, useful + useful / 50 + 2);
+}
+
 }  // namespace
 
 Generator::Generator(const Model* model, const Tokenizer* tokenizer, GeneratorLimits limits)
     : model_(model), tokenizer_(tokenizer), limits_(limits) {}
 
 absl::Status Generator::Run(std::span<const GenerationRequest> requests, const GenerationOptions& options,
-                            const SampleReceiver& receive, const std::function<bool()>& cancelled) {
+                            const SampleReceiver& receive, const std::function<bool()>& cancelled,
+                            const TokenReceiver& receive_token) {
   HONE_CHECK(options.stop.empty() || tokenizer_ != nullptr);
-  const ModelConfig& config = model_->config();
+  stats_ = {};
   if (options.max_new_tokens < 1)
     return InputError("max_new_tokens is ", options.max_new_tokens, ", wanted at least 1");
-  int64_t largest = 0, total = 0;
-  for (const GenerationRequest& request : requests) {
-    HONE_RETURN_IF_ERROR(CheckPrompt(*request.prompt, config, options));
-    const auto length = static_cast<int64_t>(request.prompt->tokens.size());
-    const int64_t sequence = PagesFor(length) + PagesFor(length + options.max_new_tokens) - length / kPageTokens;
-    largest = std::max(largest, sequence);
-    total += PagesFor(length) + request.samples * (PagesFor(length + options.max_new_tokens) - length / kPageTokens);
-  }
-  const int64_t budget = limits_.kv_bytes / config.kv_page_bytes();
-  if (largest > budget) {
-    return InputError("one sequence needs ", largest * config.kv_page_bytes(),
-                      " bytes for keys and values, the budget is ", limits_.kv_bytes,
-                      "; raise it or lower max_new_tokens");
-  }
+  if (std::find(options.stop.begin(), options.stop.end(), "") != options.stop.end())
+    return InputError("a stop text is empty; leave it out");
+  const ModelConfig& config = model_->config();
+  HONE_ASSIGN_OR_RETURN(const int64_t pages, CountPages(requests, options, config, limits_));
   const at::NoGradGuard no_gradient;
-  Session session(*model_, tokenizer_, limits_, options, std::min(budget, total), receive);
-  session.Run(requests, cancelled);
-  if (cancelled && cancelled()) return absl::CancelledError("generation was cancelled");
-  return absl::OkStatus();
+  const SchedulerLimits scheduling{pages, limits_.sequences, RowsPerPass(config, limits_.rows)};
+  Session session(*model_, tokenizer_, options, scheduling, receive, receive_token, stats_);
+  return session.Run(requests, cancelled) ? absl::OkStatus() : absl::CancelledError("generation was cancelled");
 }
 
 }  // namespace hone

@@ -2,8 +2,6 @@
 
 #include <ATen/ops/empty.h>
 
-#include "engine/base/check.h"
-
 namespace hone {
 
 KvCache::KvCache(int64_t layers, int64_t kv_heads, int64_t head_dim, int64_t page_count, LayerStorage storage)
@@ -25,24 +23,6 @@ void KvCache::CopyPage(int32_t from, int32_t to, int32_t slots) const {
 
 int64_t KvCache::PageBytes(int64_t layers, int64_t kv_heads, int64_t head_dim) {
   return 2 * layers * kernels::PageFloats(kv_heads, head_dim) * static_cast<int64_t>(sizeof(float));
-}
-
-PagePool::PagePool(int64_t page_count) : references_(page_count, 0) {
-  free_.reserve(page_count);
-  for (int64_t page = page_count; page-- > 0;) free_.push_back(static_cast<int32_t>(page));
-}
-
-int32_t PagePool::Take() {
-  HONE_CHECK(!free_.empty());
-  const int32_t page = free_.back();
-  free_.pop_back();
-  references_[page] = 1;
-  return page;
-}
-
-void PagePool::Release(int32_t page) {
-  HONE_CHECK(references_[page] > 0);
-  if (--references_[page] == 0) free_.push_back(page);
 }
 
 }  // namespace hone

@@ -1,5 +1,5 @@
-// Paged keys and values of every layer, https://arxiv.org/abs/2309.06180. Pages are counted references: a prompt's pages serve
-// all samples of its group.
+// The memory of paged keys and values, every layer's, https://arxiv.org/abs/2309.06180. Who uses which page is
+// page_pool.h.
 #pragma once
 
 #include <cstdint>
@@ -32,22 +32,6 @@ class KvCache {
   int64_t page_count_;
   std::vector<Tensor> memory_;
   std::vector<kernels::KvPages> views_;
-};
-
-// Hands out page numbers 0 .. page_count-1, the one freed last first. Not thread-safe.
-class PagePool {
- public:
-  explicit PagePool(int64_t page_count);
-
-  int64_t free_pages() const { return static_cast<int64_t>(free_.size()); }
-  // A page with one reference; the pool must not be empty.
-  int32_t Take();
-  void Share(int32_t page) { ++references_[page]; }
-  void Release(int32_t page);
-
- private:
-  std::vector<int32_t> references_;
-  std::vector<int32_t> free_;  // a stack: the page just freed is warm in the cache
 };
 
 // Pages that hold `tokens` tokens.

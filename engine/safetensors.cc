@@ -40,18 +40,16 @@ std::optional<uint64_t> Elements(const std::vector<int64_t>& shape) {
   return count;
 }
 
-// A JSON object of objects, no key twice in one object. Parsing stays within bounded memory: more depth or more values than any model
-// has are dropped while reading, then refused.
+// A JSON object of objects, no key twice in one object. Parsing stays within bounded memory: more values than any model has are
+// dropped while reading, then refused.
 absl::StatusOr<Json> ParseFlat(const std::string& path, const char* what, absl::string_view text) {
-  constexpr int kMaxDepth = 3;
   constexpr int64_t kMaxValues = 4'000'000;
+  if (NestsTooDeep(text)) return InputError(path, ": ", what, " nests too deep for any real one; the file is damaged");
   int64_t values = 0;
-  bool too_deep = false;
   std::string duplicate;
   std::set<std::string> outer, inner;
   const auto watch = [&](int depth, Json::parse_event_t event, Json& value) {
-    if (depth > kMaxDepth) too_deep = true;
-    if (too_deep || !duplicate.empty() || ++values > kMaxValues) return false;
+    if (!duplicate.empty() || ++values > kMaxValues) return false;
     if (event == Json::parse_event_t::object_start && depth == 1) inner.clear();
     if (event == Json::parse_event_t::key) {
       const std::string& key = value.get_ref<const std::string&>();
@@ -60,7 +58,6 @@ absl::StatusOr<Json> ParseFlat(const std::string& path, const char* what, absl::
     return true;
   };
   Json json = Json::parse(text.begin(), text.end(), watch, /*allow_exceptions=*/false);
-  if (too_deep) return InputError(path, ": ", what, " nests deeper than ", kMaxDepth, " levels; it is damaged");
   if (values > kMaxValues) return InputError(path, ": ", what, " holds more than ", kMaxValues, " values");
   if (!duplicate.empty()) return InputError(path, ": ", duplicate, " stands twice in ", what);
   if (json.is_discarded() || !json.is_object()) {

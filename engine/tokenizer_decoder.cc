@@ -14,6 +14,8 @@ namespace {
 
 using Json = nlohmann::json;
 
+constexpr size_t kMostGrowth = 16;  // of a token's text
+
 std::string Quoted(absl::string_view text) { return absl::StrCat("'", Visible(text, 60), "'"); }
 
 // A decoder for vocabularies whose texts are not bytes: per token, texts are replaced; then bytes join.
@@ -81,7 +83,7 @@ TokenTexts ByteLevelTexts(const std::vector<VocabularyEntry>& vocabulary) {
   return texts;
 }
 
-TokenTexts PlainTexts(const TextDecoder& decoder, const std::vector<VocabularyEntry>& vocabulary) {
+absl::StatusOr<TokenTexts> PlainTexts(const TextDecoder& decoder, const std::vector<VocabularyEntry>& vocabulary) {
   TokenTexts texts;
   texts.bytes = TokenTexts::Bytes::kRun;
   texts.leading_spaces = decoder.leading_spaces;
@@ -91,7 +93,12 @@ TokenTexts PlainTexts(const TextDecoder& decoder, const std::vector<VocabularyEn
       continue;
     }
     std::string text(entry.text);
-    for (const auto& replacement : decoder.replacements) absl::StrReplaceAll({replacement}, &text);
+    for (const auto& replacement : decoder.replacements) {
+      absl::StrReplaceAll({replacement}, &text);
+      // A chain of a few hostile replacements would fill any memory.
+      if (text.size() > kMostGrowth * (entry.text.size() + 1))
+        return InputError("Replace makes ", text.size(), " bytes of the token ", Quoted(entry.text));
+    }
     const auto byte = decoder.byte_fallback ? FallbackByte(text) : std::nullopt;
     if (byte) {
       Append(texts, absl::string_view(&*byte, 1), TokenTexts::Kind::kByte);
@@ -138,11 +145,17 @@ absl::Status AddStep(const Json& json, TextDecoder& decoder) {
                     "ByteFallback, Fuse, Strip");
 }
 
-bool IsByteLevelDecoder(const Json& json) {
+bool IsOfType(const Json& json, const char* type) {
   if (!json.is_object()) return false;
-  if (json.value("type", Json()) == "ByteLevel") return true;
-  const Json steps = json.value("decoders", Json());
-  return steps.is_array() && steps.size() == 1 && IsByteLevelDecoder(steps[0]);
+  const auto field = json.find("type");
+  return field != json.end() && *field == type;
+}
+
+// ByteLevel, or a Sequence of nothing else. Copies nothing and does not call itself: the JSON may nest deep.
+bool IsByteLevelDecoder(const Json& json) {
+  if (!IsOfType(json, "Sequence")) return IsOfType(json, "ByteLevel");
+  const auto steps = json.find("decoders");
+  return steps != json.end() && steps->is_array() && steps->size() == 1 && IsOfType((*steps)[0], "ByteLevel");
 }
 
 absl::StatusOr<TokenTexts> FromJson(const Json& json, const std::vector<VocabularyEntry>& vocabulary) {
@@ -207,7 +220,9 @@ absl::StatusOr<TokenId> BeginTokenOfSteps(const Json& json) {
 
 bool IsByteLevel(const std::string& tokenizer_json) {
   const Json json = Json::parse(tokenizer_json, nullptr, false);
-  return json.is_object() && IsByteLevelDecoder(json.value("decoder", Json()));
+  if (!json.is_object()) return false;
+  const auto decoder = json.find("decoder");
+  return decoder != json.end() && IsByteLevelDecoder(*decoder);
 }
 
 absl::StatusOr<TokenTexts> NewTokenTexts(const std::string& json, const std::vector<VocabularyEntry>& vocabulary) {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "engine/base/file.h"
+#include "engine/base/text.h"
 #include "engine/tokenizer.h"
 #include "engine/tokenizer_added.h"
 #include "engine/tokenizer_bpe.h"
@@ -286,11 +287,17 @@ absl::StatusOr<Parts> ReadParts(const Json& json) {
   return parts;
 }
 
+// Discarded when it is no JSON.
+Json Parsed(const std::string& text) {
+  if (NestsTooDeep(text)) return Json(Json::value_t::discarded);
+  return Json::parse(text, nullptr, /*allow_exceptions=*/false);
+}
+
 // The file, or an empty object when there is none.
 absl::StatusOr<Json> ReadSettings(const FilesByName& files, const char* name) {
   const auto file = files.find(name);
   if (file == files.end()) return Json::object();
-  Json json = Json::parse(file->second, nullptr, false);
+  Json json = Parsed(file->second);
   if (!json.is_object())
     return InputError(name, ": is no JSON object, or is damaged or cut off; fetch the model again");
   return json;
@@ -323,7 +330,7 @@ absl::StatusOr<TokenId> ReadEndToken(const Json& config, const Json& special_tok
 absl::StatusOr<std::unique_ptr<Tokenizer>> FromFiles(FilesByName files) {
   const auto file = files.find(kTokenizerFile);
   if (file == files.end()) return InputError(kTokenizerFile, ": is not there");
-  auto parts = ReadParts(Json::parse(file->second, nullptr, false));
+  auto parts = ReadParts(Parsed(file->second));
   if (!parts.ok()) return About(kTokenizerFile, parts.status());
   HONE_ASSIGN_OR_RETURN(const Json config, ReadSettings(files, kConfigFile));
   HONE_ASSIGN_OR_RETURN(const Json special_tokens, ReadSettings(files, kSpecialTokensFile));

@@ -11,6 +11,8 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr int kMostDepth = 8;  // of a Sequence in a Sequence
+// Of a rewritten text: a chain of a few hostile replacements would fill any memory.
+constexpr size_t kMostBytes = size_t{1} << 28;
 
 class TextSearch : public TextPattern {
  public:
@@ -73,6 +75,8 @@ class ReplaceNormalizer : public Normalizer {
   absl::Status Apply(std::string& text) const override {
     std::vector<TextRange> matches;
     HONE_RETURN_IF_ERROR(pattern_->FindAll(text, matches));
+    if (matches.size() * content_.size() + text.size() > kMostBytes)
+      return InputError("normalizer: Replace makes more than ", kMostBytes, " bytes of a text");
     std::string replaced;
     size_t at = 0;
     for (const TextRange& match : matches) {

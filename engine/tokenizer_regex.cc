@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/base/text.h"
+#include "engine/tokenizer_unicode.h"
 
 namespace hone {
 namespace {
@@ -105,6 +107,8 @@ absl::StatusOr<std::unique_ptr<Regex>> Regex::Compile(absl::string_view pattern)
 
 absl::Status Regex::FindAll(absl::string_view text, std::vector<TextRange>& matches) const {
   matches.clear();
+  const std::optional<std::string> stand_ins = WithStandIns(text);
+  if (stand_ins) text = *stand_ins;
   thread_local Region region;
   thread_local MatchLimits limits;
   const OnigUChar *begin = Bytes(text), *end = begin + text.size();

@@ -166,7 +166,7 @@ class TreeGradients {
     weights_.resize(std::max<int64_t>(weights_.size(), pairs * kBlockKeys));
     slopes_.resize(std::max<int64_t>(slopes_.size(), pairs * kBlockKeys));
     const auto inner = [&](const std::vector<float>& a, const std::vector<float>& b, std::vector<float>& c) {
-      Product product;
+      Product<> product;
       product.a = a.data() + query, product.a_row = stride_;
       product.k = head_dim_;
       product.b = b.data() + key, product.b_row = keys.columns;
@@ -180,7 +180,7 @@ class TreeGradients {
       WeighPair(i, row * group_ + i, columns, std::clamp<int64_t>(end - call_.window, 0, columns),
                 std::clamp<int64_t>(end, 0, key_count));
     }
-    Product product;
+    Product<> product;
     product.accumulate = true;
     product.k = key_count;
     product.a = slopes_.data(), product.a_row = kBlockKeys;

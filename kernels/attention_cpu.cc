@@ -132,7 +132,7 @@ class Tile {
 
   // Whole pages: what the slots that a row does not see give is overwritten before anything reads it.
   void Score(int64_t page, int64_t begin, int64_t end) {
-    Product product;
+    Product<> product;
     product.a = s_.q.data() + begin * group_ * head_dim_;
     product.a_row = head_dim_;
     product.k = head_dim_;
@@ -185,7 +185,7 @@ class Tile {
   }
 
   void AddTokens(int64_t page, int64_t begin, int64_t end, int64_t token, int64_t stop) {
-    Product product;
+    Product<> product;
     product.a = Scores(begin * group_, page) + token;
     product.a_row = s_.score_stride;
     product.k = stop - token;

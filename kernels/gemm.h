@@ -17,6 +17,24 @@ inline constexpr int64_t kPanel = 32;
 // Floats in the packed form of W [n, k].
 constexpr int64_t PackedSize(int64_t n, int64_t k) { return (n + kPanel - 1) / kPanel * kPanel * k; }
 
+// How a packed weight is stored. Products take bfloat16 values as the floats they are: a weight that bfloat16 holds exactly gives
+// the same bits either way, at half the memory traffic.
+enum class WeightType { kFloat32, kBfloat16 };
+
+// A packed matrix to read.
+struct PackedWeight {
+  const void* data;
+  WeightType type;
+
+  PackedWeight(const float* floats) : data(floats), type(WeightType::kFloat32) {}  // NOLINT: a float matrix is one
+  PackedWeight(const void* data, WeightType type) : data(data), type(type) {}
+
+  // From element `offset` on.
+  PackedWeight At(int64_t offset) const {
+    return {static_cast<const char*>(data) + offset * (type == WeightType::kFloat32 ? 4 : 2), type};
+  }
+};
+
 // A matrix read through strides: element (row, column) at data[row * row_stride + column * column_stride].
 struct MatrixView {
   const float* data;
@@ -46,7 +64,7 @@ void TransposePacked(ThreadPool& pool, const float* packed, int64_t n, int64_t k
 void Unpack(const float* packed, int64_t n, int64_t k, float* w);
 
 // c [M, N] = a [M, K] * w^T, w packed [N, K]. Operands do not overlap.
-void Gemm(ThreadPool& pool, MatrixView a, int64_t m, int64_t k, const float* packed, int64_t n, PanelOutput c,
+void Gemm(ThreadPool& pool, MatrixView a, int64_t m, int64_t k, PackedWeight w, int64_t n, PanelOutput c,
           Accumulate accumulate);
 
 }  // namespace hone::kernels

@@ -1,5 +1,6 @@
-// Every task multiplies a strip of rows of A with a few panels of W: strips and pieces of k are sized for the second-level
-// cache, and a panel's piece is read once per block of 12 (AVX-512) or 6 (AVX2) rows, whose sums stay in registers.
+// Every task multiplies a strip of rows of A with a few panels of W, chunk of k by chunk, so that the strip's chunk stays in the
+// second-level cache. A panel's chunk is read in pieces that fit the first-level cache, once per block of 12 (AVX-512) or 6
+// (AVX2) rows, whose sums stay in registers; meanwhile the next piece is fetched.
 #include <algorithm>
 #include <cstring>
 #include <vector>
@@ -17,15 +18,18 @@ namespace hone::kernels {
 namespace HWY_NAMESPACE {
 namespace {
 
-// Depth of a piece of k: a panel's piece is then 32 KiB. The chain of additions goes on through C.
-constexpr int64_t kDepth = 256;
-// Rows of A a task works on: a multiple of 12 and 6; a piece of them is 120 KiB.
+// Depth of a piece of k: a panel's piece is then 16 KiB. The chain of additions goes on through C.
+constexpr int64_t kPieceDepth = 128;
+// Floats of A that stay in the second-level cache.
+constexpr int64_t kStripFloats = 60 * 1024;
+// Rows of A a task works on: a multiple of 12 and 6.
 constexpr int64_t kStripRows = 120;
 
+template <typename B>
 struct GemmCall {
   MatrixView a;
   int64_t m, k;
-  const float* packed;
+  const B* packed;
   int64_t n;
   PanelOutput c;
   bool accumulate;
@@ -36,8 +40,9 @@ struct Range {
 };
 
 // One block of rows times one panel of `columns` columns; product.c is the panel's first column.
-void BlockTimesPanel(const Product& product, int64_t rows, int64_t columns) {
-  Product part = product;
+template <typename B>
+void BlockTimesPanel(const Product<B>& product, int64_t rows, int64_t columns) {
+  Product<B> part = product;
   alignas(64) float whole[kMaxRows * kPanel];
   if (columns < kPanel) {  // the microkernel writes whole vectors, and what lies past the last column is someone else's
     for (int64_t r = 0; product.accumulate && r < rows; ++r) {
@@ -51,10 +56,13 @@ void BlockTimesPanel(const Product& product, int64_t rows, int64_t columns) {
   if (kLanes == 8 && rows <= 3) {
     RunBlock<kNarrow, Width::kWhole>(rows, part, 0);
   } else {
+    constexpr int64_t kCalls = kPanel / (2 * kLanes);
+    part.next_step = (product.next_step + kCalls - 1) / kCalls;
     for (int64_t column = 0; column < columns; column += 2 * kLanes) {
       RunBlock<2, Width::kWhole>(rows, part, 0);
       part.b += 2 * kLanes;
       part.c += 2 * kLanes;
+      if (part.next != nullptr) part.next += part.k * part.next_step;
     }
   }
   for (int64_t r = 0; columns < kPanel && r < rows; ++r) {
@@ -86,38 +94,61 @@ void CopyStrip(const MatrixView& a, int64_t first, int64_t rows, int64_t k, int6
   });
 }
 
-void StripTimesPanels(const GemmCall& call, Range rows, Range panels) {
+// Rows of a strip and the part of k that is in the cache; `copy` holds them where A's own columns are far apart, else it is null.
+struct Chunk {
+  Range rows, k;
+  const float* copy;
+};
+
+template <typename B>
+void ChunkTimesPanel(const GemmCall<B>& call, const Chunk& chunk, int64_t panel, const B* next_chunk) {
+  const MatrixView& a = call.a;
+  Product<B> product;
+  product.b_row = kPanel;
+  product.c_row = call.c.row_stride;
+  const int64_t row_count = chunk.rows.end - chunk.rows.begin, blocks = (row_count + kMaxRows - 1) / kMaxRows;
+  float* c = call.c.data + panel * call.c.panel_stride + chunk.rows.begin * call.c.row_stride;
+  for (int64_t k = chunk.k.begin; k == 0 || k < chunk.k.end; k += kPieceDepth) {
+    product.k = std::min(kPieceDepth, chunk.k.end - k);
+    product.b = call.packed + (panel * call.k + k) * kPanel;
+    product.accumulate = call.accumulate || k > 0;
+    const B* next = k + kPieceDepth < chunk.k.end ? product.b + kPieceDepth * kPanel : next_chunk;
+    // Every block fetches its share of the next piece, a line or part of one for each k. One row waits for nothing but memory, which
+    // the machine's own prefetching then serves best.
+    product.next_step = (kPanel + blocks - 1) / blocks;
+    product.next = row_count > 1 ? next : nullptr;
+    ForEachRowBlock(row_count, [&](int64_t first, int64_t count) {
+      product.a = chunk.copy != nullptr
+                      ? chunk.copy + first * (chunk.k.end - chunk.k.begin) + (k - chunk.k.begin) * count
+                      : a.data + (chunk.rows.begin + first) * a.row_stride + k * a.column_stride;
+      product.a_row = chunk.copy != nullptr ? 1 : a.row_stride;
+      product.a_column = chunk.copy != nullptr ? count : a.column_stride;
+      product.c = c + first * call.c.row_stride;
+      BlockTimesPanel(product, count, std::min(kPanel, call.n - panel * kPanel));
+      if (product.next != nullptr) product.next += product.k * product.next_step;
+    });
+  }
+}
+
+template <typename B>
+void StripTimesPanels(const GemmCall<B>& call, Range rows, Range panels) {
   const int64_t row_count = rows.end - rows.begin;
+  const int64_t depth = std::max<int64_t>(4, kStripFloats / row_count / kPieceDepth) * kPieceDepth;
   // Columns of A that are far apart cost a cache line each, once per panel: copied together first.
   const bool copy = call.a.column_stride != 1 && panels.end - panels.begin > 1;
-  std::vector<float> strip(copy ? row_count * std::min(kDepth, call.k) : 0);
-  for (int64_t k = 0; k == 0 || k < call.k; k += kDepth) {
-    const int64_t depth = std::min(kDepth, call.k - k);
-    if (copy) CopyStrip(call.a, rows.begin, row_count, k, depth, strip.data());
+  std::vector<float> strip(copy ? row_count * std::min(depth, call.k) : 0);
+  for (int64_t k = 0; k == 0 || k < call.k; k += depth) {
+    const Chunk chunk{rows, {k, std::min(call.k, k + depth)}, copy ? strip.data() : nullptr};
+    if (copy) CopyStrip(call.a, rows.begin, row_count, k, chunk.k.end - k, strip.data());
     for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
-      Product product;
-      product.k = depth;
-      product.b = call.packed + (panel * call.k + k) * kPanel;
-      product.b_row = kPanel;
-      product.c_row = call.c.row_stride;
-      product.accumulate = call.accumulate || k > 0;
-      float* c = call.c.data + panel * call.c.panel_stride + rows.begin * call.c.row_stride;
-      ForEachRowBlock(row_count, [&](int64_t first, int64_t count) {
-        const MatrixView& a = call.a;
-        product.a =
-            copy ? strip.data() + first * depth : a.data + (rows.begin + first) * a.row_stride + k * a.column_stride;
-        product.a_row = copy ? 1 : a.row_stride;
-        product.a_column = copy ? count : a.column_stride;
-        product.c = c + first * call.c.row_stride;
-        BlockTimesPanel(product, count, std::min(kPanel, call.n - panel * kPanel));
-      });
+      const B* next = panel + 1 < panels.end ? call.packed + ((panel + 1) * call.k + k) * kPanel : nullptr;
+      ChunkTimesPanel(call, chunk, panel, next);
     }
   }
 }
 
-void GemmTarget(ThreadPool& pool, MatrixView a, int64_t m, int64_t k, const float* packed, int64_t n, PanelOutput c,
-                bool accumulate) {
-  const GemmCall call{a, m, k, packed, n, c, accumulate};
+template <typename B>
+void GemmOver(ThreadPool& pool, const GemmCall<B>& call) {
   const int64_t panels = (call.n + kPanel - 1) / kPanel;
   const int64_t strips = (call.m + kStripRows - 1) / kStripRows;
   // A task should take some microseconds, more than it costs to hand over: by arithmetic for many rows, by the bytes of W
@@ -137,6 +168,15 @@ void GemmTarget(ThreadPool& pool, MatrixView a, int64_t m, int64_t k, const floa
     for (int64_t i = 0; i < strips * groups; ++i) task(i);
   } else {
     pool.Run(strips * groups, task);
+  }
+}
+
+void GemmTarget(ThreadPool& pool, MatrixView a, int64_t m, int64_t k, PackedWeight w, int64_t n, PanelOutput c,
+                bool accumulate) {
+  if (w.type == WeightType::kBfloat16) {
+    GemmOver<hwy::bfloat16_t>(pool, {a, m, k, static_cast<const hwy::bfloat16_t*>(w.data), n, c, accumulate});
+  } else {
+    GemmOver<float>(pool, {a, m, k, static_cast<const float*>(w.data), n, c, accumulate});
   }
 }
 
@@ -210,10 +250,10 @@ HWY_EXPORT(GemmTarget);
 HWY_EXPORT(PackTarget);
 HWY_EXPORT(TransposePackedTarget);
 
-void Gemm(ThreadPool& pool, MatrixView a, int64_t m, int64_t k, const float* packed, int64_t n, PanelOutput c,
+void Gemm(ThreadPool& pool, MatrixView a, int64_t m, int64_t k, PackedWeight w, int64_t n, PanelOutput c,
           Accumulate accumulate) {
   if (m <= 0 || n <= 0) return;
-  HWY_DYNAMIC_DISPATCH(GemmTarget)(pool, a, m, k, packed, n, c, accumulate == Accumulate::kYes);
+  HWY_DYNAMIC_DISPATCH(GemmTarget)(pool, a, m, k, w, n, c, accumulate == Accumulate::kYes);
 }
 
 void Pack(ThreadPool& pool, MatrixView w, int64_t n, int64_t k, float* packed) {

@@ -25,12 +25,15 @@ void TokenLogprobBackward(ThreadPool& pool, const float* hidden, const float* he
                           const float* log_sum_exp, const float* dlogprob, int64_t rows, int64_t width, int64_t vocab,
                           float* dhidden, float* dhead);
 
-// How a token is drawn. Filters apply in the order top_k, top_p, both on the distribution at `temperature`. top_p
-// counts the probabilities of what top_k left, renormalised.
+// How a token is drawn. Filters apply in the order top_k, top_p, min_p, all on the distribution at `temperature`, as in
+// transformers. top_p counts the probabilities of what top_k left, renormalised. min_p is a share of the likeliest token's
+// probability (https://arxiv.org/abs/2407.01082), which no filter drops, so against top_k its place makes no difference;
+// vLLM puts it before top_p, which then counts what min_p left.
 struct SamplingFilter {
   float temperature = 1;  // 0 takes the likeliest token (lowest id on ties)
   float top_p = 1;        // keep the smallest set of likeliest tokens whose probabilities reach top_p; 1 keeps all
   int32_t top_k = 0;      // keep the k likeliest (lowest ids first on ties); 0 keeps all
+  float min_p = 0;        // keep tokens with at least this share of the likeliest's probability; 0 keeps all
 };
 
 // logits [rows, vocab] (row-major) -> token[r], and logprob[r] at temperature 1 without filters, the same bits as

@@ -19,17 +19,21 @@ namespace HWY_NAMESPACE {
 // Rows of C held in registers: with two vectors a row, 24 of AVX-512's 32 registers and 12 of AVX2's 16.
 constexpr int kMaxRows = kLanes >= 16 ? 12 : kLanes >= 4 ? 6 : 3;
 
-// c [rows, width] (+)= a [rows, k] * b [k, width].
+// c [rows, width] (+)= a [rows, k] * b [k, width]; b is stored as float or bfloat16, whose values are floats.
+template <typename B = float>
 struct Product {
   const float* a = nullptr;
   int64_t a_row = 0;     // stride between rows of a
   int64_t a_column = 1;  // stride between columns of a
   int64_t k = 0;
-  const float* b = nullptr;
+  const B* b = nullptr;
   int64_t b_row = 0;
   float* c = nullptr;
   int64_t c_row = 0;
   bool accumulate = false;
+  // Memory that is read later, fetched while this product is computed: next_step elements for each k and vectors of b. May be null.
+  const B* next = nullptr;
+  int64_t next_step = 0;
 };
 
 enum class Width { kWhole, kTail };  // kTail: of the last vector only `tail` lanes exist in b
@@ -46,11 +50,19 @@ HWY_INLINE FloatVector LoadFirst(const float* p, int64_t count) {
   }
 }
 
-template <int kRows, int kVectors, Width kWidth>
-HWY_NOINLINE void Block(const Product& product, int64_t tail) {
+HWY_INLINE FloatVector LoadFloats(const float* p) { return hn::LoadU(Floats(), p); }
+HWY_INLINE FloatVector LoadFloats(const hwy::bfloat16_t* p) {
+  return hn::PromoteTo(Floats(), hn::LoadU(hn::Rebind<hwy::bfloat16_t, Floats>(), p));
+}
+
+template <int kRows, int kVectors, Width kWidth, typename B>
+HWY_NOINLINE void Block(const Product<B>& product, int64_t tail) {
   const Floats d;
+  constexpr int kLineElements = 64 / sizeof(B);
   const float* HWY_RESTRICT a = product.a;
-  const float* HWY_RESTRICT b = product.b;
+  const B* HWY_RESTRICT b = product.b;
+  const B* next = product.next != nullptr ? product.next : product.b;
+  const int64_t next_step = product.next != nullptr ? product.next_step : 0;
   const int64_t a_row = product.a_row, a_column = product.a_column, b_row = product.b_row, c_row = product.c_row;
   float* HWY_RESTRICT c = product.c;
   FloatVector sum[kRows][kVectors];
@@ -73,11 +85,17 @@ HWY_NOINLINE void Block(const Product& product, int64_t tail) {
     __builtin_prefetch(c + r * c_row + kVectors * kLanes - 1, 1);
   }
   for (int64_t k = product.k; k > 0; --k) {
+    __builtin_prefetch(next);
+    if constexpr (kVectors * kLanes > kLineElements) __builtin_prefetch(next + kLineElements);
+    next += next_step;
     FloatVector column[kVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
-      const bool partial = kWidth == Width::kTail && v == kVectors - 1;
-      column[v] = partial ? LoadFirst(b + v * kLanes, tail) : hn::LoadU(d, b + v * kLanes);
+      if constexpr (kWidth == Width::kTail) {
+        column[v] = v == kVectors - 1 ? LoadFirst(b + v * kLanes, tail) : LoadFloats(b + v * kLanes);
+      } else {
+        column[v] = LoadFloats(b + v * kLanes);
+      }
     }
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
@@ -95,17 +113,18 @@ HWY_NOINLINE void Block(const Product& product, int64_t tail) {
   }
 }
 
-using BlockFunction = void (*)(const Product&, int64_t tail);
+template <typename B>
+using BlockFunction = void (*)(const Product<B>&, int64_t tail);
 
-template <int kVectors, Width kWidth, int... kRows>
-HWY_INLINE BlockFunction BlockOfRows(int64_t rows, std::integer_sequence<int, kRows...>) {
-  static constexpr BlockFunction kTable[] = {Block<kRows + 1, kVectors, kWidth>...};
+template <int kVectors, Width kWidth, typename B, int... kRows>
+HWY_INLINE BlockFunction<B> BlockOfRows(int64_t rows, std::integer_sequence<int, kRows...>) {
+  static constexpr BlockFunction<B> kTable[] = {Block<kRows + 1, kVectors, kWidth, B>...};
   return kTable[rows - 1];
 }
 
-template <int kVectors, Width kWidth>
-HWY_INLINE void RunBlock(int64_t rows, const Product& product, int64_t tail) {
-  BlockOfRows<kVectors, kWidth>(rows, std::make_integer_sequence<int, kMaxRows>())(product, tail);
+template <int kVectors, Width kWidth, typename B>
+HWY_INLINE void RunBlock(int64_t rows, const Product<B>& product, int64_t tail) {
+  BlockOfRows<kVectors, kWidth, B>(rows, std::make_integer_sequence<int, kMaxRows>())(product, tail);
 }
 
 // Splits `rows` evenly into blocks of at most kMaxRows: 13 rows are 7 + 6, not 12 + 1. f(first, count) for each.
@@ -120,9 +139,9 @@ HWY_INLINE void ForEachRowBlock(int64_t rows, const F& f) {
 }
 
 // product for any number of rows and columns; c has room for whole vectors in each row, b has not.
-HWY_INLINE void Multiply(const Product& product, int64_t rows, int64_t width) {
+HWY_INLINE void Multiply(const Product<>& product, int64_t rows, int64_t width) {
   ForEachRowBlock(rows, [&](int64_t first, int64_t count) HWY_ATTR {
-    Product part = product;
+    Product<> part = product;
     part.a += first * product.a_row;
     part.c += first * product.c_row;
     int64_t left = width;

@@ -98,8 +98,8 @@ size_t ReachTopP(float top_p, const std::vector<float>& weights, const Likelier&
   return order.size();
 }
 
-// Sets the weights of the tokens that the filters drop to 0.
-void Filter(const Row& row, const SamplingFilter& filter, std::vector<float>& weights) {
+// Sets the weights of the tokens that top_k and top_p drop to 0.
+void FilterByRank(const Row& row, const SamplingFilter& filter, std::vector<float>& weights) {
   const bool limited = filter.top_k > 0 && filter.top_k < row.vocab;
   if (!limited && filter.top_p >= 1) return;
   const auto likelier = [&](int32_t a, int32_t b) {
@@ -118,13 +118,21 @@ void Filter(const Row& row, const SamplingFilter& filter, std::vector<float>& we
   weights.swap(kept);
 }
 
+// The likeliest token's weight is exp(0), exactly 1, so that a weight is the share that min_p asks for.
+void FilterByShare(float min_p, std::vector<float>& weights) {
+  if (min_p <= 0) return;
+  for (float& weight : weights) weight = weight < min_p ? 0 : weight;
+}
+
 int32_t Draw(Row& row, const SamplingFilter& filter, double uniform) {
   // Not a distribution (a NaN, or nothing but -infinity): no draw means anything.
   if (filter.temperature <= 0 || !(row.total.sum() > 0)) return Likeliest(row);
-  if (filter.temperature == 1 && filter.top_k == 0 && filter.top_p >= 1) return DrawPlain(row, uniform);
+  if (filter.temperature == 1 && filter.top_k == 0 && filter.top_p >= 1 && filter.min_p <= 0)
+    return DrawPlain(row, uniform);
   row.weights.resize(row.vocab);
   WeightsAtTemperature(row.logits, row.vocab, row.total.largest(), filter.temperature, row.weights.data());
-  Filter(row, filter, row.weights);
+  FilterByRank(row, filter, row.weights);
+  FilterByShare(filter.min_p, row.weights);
   const double total = std::accumulate(row.weights.begin(), row.weights.end(), 0.0);
   return static_cast<int32_t>(Invert(row.weights.data(), row.vocab, uniform * total));
 }

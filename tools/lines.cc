@@ -50,12 +50,25 @@ absl::StatusOr<std::vector<InputLine>> ReadLines(const std::string& path) {
   return lines;
 }
 
-absl::StatusOr<Prompt> ToPrompt(const InputLine& line, uint64_t key, const Tokenizer& tokenizer) {
+absl::StatusOr<std::string> PromptReader::Render(const InputLine& line) {
+  if (!chat_template_) {
+    HONE_ASSIGN_OR_RETURN(chat_template_, ChatTemplate::Load(folder_));
+  }
+  absl::StatusOr<std::string> text;
+  if (line.json.contains("messages")) {
+    text = chat_template_->Render(Dump(line.json));
+  } else {
+    HONE_ASSIGN_OR_RETURN(const std::string prompt, line.Text("prompt"));
+    text = chat_template_->RenderPrompt(prompt);
+  }
+  if (!text.ok()) return InputError(line.where, ": ", text.status().message());
+  return text;
+}
+
+absl::StatusOr<Prompt> PromptReader::Read(const InputLine& line, uint64_t key) {
   const int kinds = line.json.contains("prompt") + line.json.contains("messages") + line.json.contains("tokens");
   if (kinds != 1)
     return InputError(line.where, ": holds ", kinds, " of 'prompt', 'messages' and 'tokens', wanted exactly one");
-  if (line.json.contains("messages"))
-    return InputError(line.where, ": 'messages' needs a chat template, this model has none; give 'prompt'");
   Prompt prompt;
   prompt.key = key;
   if (line.json.contains("answer")) {
@@ -63,14 +76,20 @@ absl::StatusOr<Prompt> ToPrompt(const InputLine& line, uint64_t key, const Token
   }
   if (line.json.contains("metadata")) prompt.metadata = Dump(line.json["metadata"]);
   if (line.json.contains("tokens")) {
-    HONE_ASSIGN_OR_RETURN(prompt.tokens, line.Tokens("tokens", tokenizer.vocabulary_size()));
+    HONE_ASSIGN_OR_RETURN(prompt.tokens, line.Tokens("tokens", tokenizer_.vocabulary_size()));
     if (prompt.tokens.empty()) return InputError(line.where, ": 'tokens' is empty; a prompt has at least one token");
     return prompt;
   }
-  HONE_ASSIGN_OR_RETURN(prompt.text, line.Text("prompt"));
-  HONE_ASSIGN_OR_RETURN(const std::vector<TokenId> tokens, tokenizer.Encode(prompt.text));
-  if (tokenizer.begin_token() >= 0) prompt.tokens.push_back(tokenizer.begin_token());
+  if (line.json.contains("messages") || texts_ == Texts::kAsUserMessages) {
+    HONE_ASSIGN_OR_RETURN(prompt.text, Render(line));
+  } else {
+    HONE_ASSIGN_OR_RETURN(prompt.text, line.Text("prompt"));
+    // A chat template writes the begin token itself, if the model wants one.
+    if (tokenizer_.begin_token() >= 0) prompt.tokens = {tokenizer_.begin_token()};
+  }
+  HONE_ASSIGN_OR_RETURN(const std::vector<TokenId> tokens, tokenizer_.Encode(prompt.text));
   prompt.tokens.insert(prompt.tokens.end(), tokens.begin(), tokens.end());
+  if (prompt.tokens.empty()) return InputError(line.where, ": the prompt has no tokens; a prompt has at least one");
   return prompt;
 }
 

@@ -3,11 +3,14 @@
 
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/base/status.h"
 #include "engine/base/types.h"
+#include "engine/chat_template.h"
 #include "engine/tokenizer.h"
 
 namespace hone {
@@ -28,9 +31,27 @@ struct InputLine {
 // Every non-empty line. Input errors: no file, no lines, not UTF-8, not a JSON object; they name the line.
 absl::StatusOr<std::vector<InputLine>> ReadLines(const std::string& path);
 
-// A prompt from {"prompt"} or {"tokens"} with optional "answer" and "metadata". `key` becomes Prompt::key. The tokens are filled:
-// a text gets the begin token in front, given tokens are taken as they are.
-absl::StatusOr<Prompt> ToPrompt(const InputLine& line, uint64_t key, const Tokenizer& tokenizer);
+// Prompts from lines with exactly one of "prompt", "messages" and "tokens", and optional "answer" and "metadata".
+class PromptReader {
+ public:
+  enum class Texts { kAsTheyAre, kAsUserMessages };
+  // kAsUserMessages puts a "prompt" through the chat template of the model in `folder`, as "messages" always are (ChatTemplate::Render
+  // says what else such a line may hold). The template is read when it is first needed.
+  PromptReader(const Tokenizer& tokenizer, std::string folder, Texts texts)
+      : tokenizer_(tokenizer), folder_(std::move(folder)), texts_(texts) {}
+
+  // `key` becomes Prompt::key. The tokens are filled: a text gets the begin token in front, what the chat template gives and given
+  // tokens are taken as they are.
+  absl::StatusOr<Prompt> Read(const InputLine& line, uint64_t key);
+  // What the chat template makes of the line's "messages" or "prompt".
+  absl::StatusOr<std::string> Render(const InputLine& line);
+
+ private:
+  const Tokenizer& tokenizer_;
+  std::string folder_;
+  Texts texts_;
+  std::optional<ChatTemplate> chat_template_;
+};
 
 // One line of text with `logprobs` as its last member, 9 significant digits each so that a float32 round-trips.
 std::string LineWithLogprobs(Json json, const std::vector<float>& logprobs);

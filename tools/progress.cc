@@ -64,6 +64,7 @@ std::string ClockText(double seconds) {
 void CatchInterrupts() {
   std::signal(SIGINT, Note);
   std::signal(SIGTERM, Note);
+  std::signal(SIGPIPE, SIG_IGN);
 }
 
 bool Interrupted() { return interrupted != 0; }

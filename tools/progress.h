@@ -17,10 +17,10 @@ class ProgressLine {
   void Show(const std::string& text, Urgency urgency);
   // A line of its own that stays.
   void Print(const std::string& text);
-
- private:
+  // Takes the line off a terminal, so that something else can be written there.
   void Clear();
 
+ private:
   bool terminal_;
   bool dirty_ = false;
   std::chrono::steady_clock::time_point last_;
@@ -29,7 +29,8 @@ class ProgressLine {
 // "1:05", "2:03:07".
 std::string ClockText(double seconds);
 
-// Asks SIGINT and SIGTERM to be noted instead of ending the process; a second one ends it at once.
+// Asks SIGINT and SIGTERM to be noted instead of ending the process; a second one ends it at once. A closed
+// pipe is then an error of the write instead of a silent end.
 void CatchInterrupts();
 bool Interrupted();
 

@@ -3,8 +3,8 @@
 # Says nothing and takes no time when nothing is missing.
 #
 #   tools/setup.sh              what the build and quickstart.sh need
-#   tools/setup.sh --peers      also what all tests need: clang 14, a Python with PyTorch and transformers in .deps/peers, and a real model
-#                               in .deps/smollm2 (tools/get_smollm2.sh)
+#   tools/setup.sh --peers      also what all tests need: clang 14, a Python with PyTorch and transformers in .deps/peers, a real model in
+#                               .deps/smollm2 (tools/get_smollm2.sh), and chat templates of other models in .deps/chat_templates
 #
 #   HONE_LIBTORCH=DIR           use this LibTorch (a folder with include/ and lib/, such as site-packages/torch) and download none
 #   HONE_NO_APT=1               do not look for Debian packages (another distribution, or installed by hand)
@@ -18,7 +18,8 @@ readonly cupti=nvidia-cuda-cupti==13.0.85
 
 readonly build_packages=(cmake ninja-build g++ python3 libabsl-dev libgmock-dev libgtest-dev libhwy-dev libonig-dev libprotobuf-dev
   libsentencepiece-dev libutf8proc-dev nlohmann-json3-dev protobuf-compiler)
-readonly test_packages=(clang-format-14)
+readonly test_packages=(clang-14 clang-format-14 libclang-rt-14-dev)
+readonly templates_from=llama-cpp-python==0.3.36 # its sources hold llama.cpp's, and these the chat templates of 70 models
 readonly peers_stamp_of=(tools/setup.sh tests/peers/requirements.txt tests/peers/stub_cuda.py)
 
 say() { echo "setup: $*" >&2; }
@@ -192,6 +193,21 @@ peers() {
   echo "$stamp" >.deps/peers/hone-stamp
 }
 
+# .deps/chat_templates: what tests/peers/chat_template_test.py renders.
+chat_templates() {
+  has_stamp .deps/chat_templates "$templates_from" && return 0
+  say "downloading $templates_from (77 MB) for its chat templates"
+  mkdir -p "$download"
+  .deps/peers/bin/python -m pip download --disable-pip-version-check --no-input -q --no-deps --no-binary "${templates_from%%==*}" \
+    --dest "$download" "$templates_from" >&2 ||
+    die "pip could not download $templates_from: check the network (pip's own settings apply), then run this again."
+  rm -rf .deps/chat_templates.new
+  mkdir .deps/chat_templates.new
+  tar -xzf "$download"/llama_cpp_python-*.tar.gz -C .deps/chat_templates.new --strip-components=5 --wildcards '*/models/templates/*.jinja' ||
+    die "the sources of $templates_from hold no chat templates where they were expected: was the download cut? Then run this again."
+  install_folder .deps/chat_templates "$templates_from"
+}
+
 main() {
   local want_peers=
   for argument in "$@"; do
@@ -206,7 +222,7 @@ main() {
   debian_packages "${build_packages[@]}" ${want_peers:+"${test_packages[@]}"}
   libtorch
   cuda_libraries
-  [[ -z $want_peers ]] || { peers && tools/get_smollm2.sh; }
+  [[ -z $want_peers ]] || { peers; chat_templates; tools/get_smollm2.sh; }
 }
 
 main "$@"

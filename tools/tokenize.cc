@@ -10,11 +10,20 @@ absl::Status RunTokenize(const std::string& model, const std::string& input, con
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer, LoadTokenizer(model));
   HONE_ASSIGN_OR_RETURN(std::vector<InputLine> lines, ReadLines(input));
   HONE_ASSIGN_OR_RETURN(LineWriter writer, LineWriter::Open(output));
+  PromptReader reader(*tokenizer, model, PromptReader::Texts::kAsTheyAre);
   for (InputLine& line : lines) {
-    HONE_ASSIGN_OR_RETURN(const std::string text, line.Text("text"));
-    HONE_ASSIGN_OR_RETURN(const std::vector<TokenId> tokens, tokenizer->Encode(text));
+    if (line.json.contains("messages")) {
+      HONE_ASSIGN_OR_RETURN(line.json["text"], reader.Render(line));
+    }
+    std::vector<TokenId> tokens;
+    if (!line.json.contains("text") && line.json.contains("tokens")) {
+      HONE_ASSIGN_OR_RETURN(tokens, line.Tokens("tokens", tokenizer->vocabulary_size()));
+    } else {
+      HONE_ASSIGN_OR_RETURN(const std::string text, line.Text("text"));
+      HONE_ASSIGN_OR_RETURN(tokens, tokenizer->Encode(text));
+      line.json["tokens"] = tokens;
+    }
     HONE_ASSIGN_OR_RETURN(const std::string decoded, tokenizer->Decode(tokens));
-    line.json["tokens"] = tokens;
     line.json["decoded"] = decoded;
     HONE_RETURN_IF_ERROR(writer.Write(Dump(line.json)));
   }
@@ -25,9 +34,12 @@ absl::Status RunTokenize(const std::string& model, const std::string& input, con
 
 int TokenizeCommand(int argc, char** argv) {
   std::string model, input, output;
-  Arguments arguments("tokenize", "Adds 'tokens' and 'decoded' to every line.");
+  Arguments arguments(
+      "tokenize", "Adds 'tokens' and 'decoded' to every line, or 'decoded' alone where there are tokens and no text.");
   arguments.Text("model", "DIR", "model folder", &model);
-  arguments.Text("input", "FILE", "one JSON object a line with 'text'", &input);
+  arguments.Text("input", "FILE",
+                 "one JSON object a line with 'text', 'tokens', or 'messages', whose 'text' the model's chat template gives",
+                 &input);
   arguments.Text("output", "FILE", "instead of standard output", &output);
   arguments.Require("model");
   arguments.Require("input");

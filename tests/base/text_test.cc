@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+#include <utility>
+#include <vector>
+
 namespace hone {
 namespace {
 
@@ -31,6 +35,26 @@ TEST(FindInvalidUtf8Test, NamesTheFirstBadByte) {
     ASSERT_TRUE(found.has_value()) << text;
     EXPECT_EQ(*found, wanted) << text;
   }
+}
+
+// Table 3-11 of Unicode 15, section 3.9: each group of bytes is one U+FFFD.
+TEST(ReadUtf8, TakesWrongBytesInMaximalSubparts) {
+  const std::pair<std::string, std::vector<size_t>> texts[] = {
+      {"a\xC3\xA9\xE6\x97\xA5\xF0\x9F\x99\x82", {1, 2, 3, 4}},
+      {"\xC0\xAF\xE0\x80\xBF\xF0\x81\x82\x41", {1, 1, 1, 1, 1, 1, 1, 1, 1}},
+      {"\xED\xA0\x80\xED\xBF\xBF\xED\xAF\x41", {1, 1, 1, 1, 1, 1, 1, 1, 1}},
+      {"\xF4\x91\x92\x93\xFF\x41\x80\xBF\x42", {1, 1, 1, 1, 1, 1, 1, 1, 1}},
+      {"\xE1\x80\xE2\xF0\x91\x92\xF1\xBF\x41", {2, 1, 3, 2, 1}},
+  };
+  for (const auto& [text, wanted] : texts) {
+    std::vector<size_t> steps;
+    for (size_t at = 0; at < text.size(); at += steps.back()) steps.push_back(ReadUtf8(text, at).bytes);
+    EXPECT_EQ(steps, wanted);
+  }
+  EXPECT_EQ(ReadUtf8("\xC3", 0).kind, Utf8Step::Kind::kCut);
+  EXPECT_EQ(ReadUtf8("a\xF0\x9F\x99", 1).kind, Utf8Step::Kind::kCut);
+  EXPECT_EQ(ReadUtf8("\xF0\x9F\x99x", 0).kind, Utf8Step::Kind::kWrong);
+  EXPECT_EQ(ReadUtf8("\xE0\x80", 0).kind, Utf8Step::Kind::kWrong);
 }
 
 TEST(VisibleTest, OneLineOfPrintableText) {

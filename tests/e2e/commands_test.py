@@ -34,6 +34,23 @@ write("one.jsonl", [lines("prompts.jsonl")[0]])
 hone("generate", "--model", model, "--prompts", "one.jsonl", "--n", 3, "--max_new_tokens", 12, "--seed", 3, "--threads", 1, "--output", "few.jsonl")
 assert lines("few.jsonl") == lines("many.jsonl")[:3]
 
+# The same bytes at every batch, with memory so short that samples are preempted, and the trainer's pass agrees with each of them.
+write("more.jsonl", [{"id": i, "prompt": f"{i % 9 + 1} {i // 9 % 9 + 1}:{i % 30 + 1}="} for i in range(300)])
+MORE = ("generate", "--model", model, "--prompts", "more.jsonl", "--n", 8, "--max_new_tokens", 30, "--temperature", 3, "--seed", 8,
+        "--logprobs", "--stats")
+_, stats = hone(*MORE, "--output", "plain.jsonl")
+assert " 0 preemptions" in stats, stats
+tokens = sum(len(row["tokens"]) for row in lines("plain.jsonl"))
+assert tokens >= 10000, tokens
+hone("logprobs", "--model", model, "--input", "plain.jsonl", "--output", "scored.jsonl")
+assert open("plain.jsonl", "rb").read() == open("scored.jsonl", "rb").read()
+# A page is 16 tokens x 2 layers x 2 heads x 8 x 2 (keys, values) x 4 bytes = 4 KB; a sequence has 3 of them at most.
+for batch, kv_mb in ((1, 0.0118), (7, 0.04), (64, 0.25)):
+    _, stats = hone(*MORE, "--batch", batch, "--kv_mb", kv_mb, "--output", "short.jsonl")
+    assert batch == 1 or " 0 preemptions" not in stats, stats
+    assert open("short.jsonl", "rb").read() == open("plain.jsonl", "rb").read(), f"batch {batch}"
+    print(f"batch {batch}: {tokens} tokens, the same bytes; {stats.strip()}")
+
 # Stop texts end an answer and are left out of its text.
 stopped, _ = hone("generate", "--model", model, "--prompt", "3 4:7=", "--n", 20, "--max_new_tokens", 12, "--stop", "+")
 for row in map(json.loads, stopped.splitlines()):
@@ -70,6 +87,21 @@ assert sha256("exported_step/model.safetensors") == sha256("run/checkpoints/step
 hone("export", "--run", "run", "--output", "exported_bf16", "--dtype", "bfloat16")
 assert os.path.getsize("exported_bf16/model.safetensors") < 0.6 * os.path.getsize("exported/model.safetensors")
 hone("generate", "--model", "exported_bf16", "--prompt", "3 4:7=", "--max_new_tokens", 8)
+
+# --chat and messages go through the model's template, which writes the begin token itself if it wants one; without a template they are refused.
+write("chat.jsonl", [{"messages": [{"role": "user", "content": "3 4:7="}], "chat_template_kwargs": {"n": 5}}])
+_, error = hone("generate", "--model", "exported", "--prompt", "3 4:7=", "--chat", status=2)
+assert "no chat template" in error
+with open("exported/chat_template.jinja", "w", encoding="utf-8") as file:
+    file.write("{% for m in messages %}{{ m.role|length * 3 }} {{ m.content }}{% endfor %}{{ n }}{% if add_generation_prompt %}+{% endif %}")
+texts = []
+for arguments in (("--prompts", "chat.jsonl"), ("--prompt", "3 4:7=", "--chat"), ("--prompt", "12 3 4:7=+")):
+    out, _ = hone("generate", "--model", "exported", *arguments, "--max_new_tokens", 2)
+    texts.append(json.loads(out)["prompt_tokens"])
+assert len(texts[0]) == len(texts[1]) + 1 and texts[2][1:] == texts[1], texts
+out, _ = hone("tokenize", "--model", "exported", "--input", "chat.jsonl")
+row = json.loads(out)
+assert row["text"] == "12 3 4:7=5+" and row["tokens"] == texts[0], row
 
 # inspect, list, version: what a person reads.
 out, _ = hone("inspect", "run")

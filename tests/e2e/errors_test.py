@@ -53,6 +53,27 @@ def with_tensor(**changes):
     return header(change)
 
 
+def renamed(old_name, new_name):
+    return header(lambda entries: json.dumps(entries).replace(f'"{old_name}"', f'"{new_name}"'))
+
+
+def extra(name):
+    """One more tensor, of no elements."""
+    return header(lambda entries: json.dumps({**entries, name: {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}}))
+
+
+def sharded(name, shard):
+    """A model folder whose index sends model.norm.weight to this file and all else to the one there is."""
+    folder = broken_model(name)
+    os.rename(os.path.join(folder, "model.safetensors"), os.path.join(folder, "weights.safetensors"))
+    with open(os.path.join(folder, "weights.safetensors"), "rb") as file:
+        entries = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+    shards = {tensor: "weights.safetensors" for tensor in entries if tensor != "__metadata__"}
+    index = json.dumps({"weight_map": {**shards, "model.norm.weight": shard}})
+    write(os.path.join(folder, "model.safetensors.index.json"), index)
+    return folder
+
+
 def config(**changes):
     return lambda old: json.dumps({**json.loads(old), **changes}).encode()
 
@@ -78,6 +99,12 @@ CASES = [
     ((*GENERATE, "--prompt", "1 2:3=", "--temperature", "hot"), "--temperature"),
     ((*GENERATE, "--prompt", "1 2:3=", "--temperature", "-1"), "--temperature"),
     ((*GENERATE, "--prompt", "1 2:3=", "--top_p", "0"), "--top_p"),
+    ((*GENERATE, "--prompt", "1 2:3=", "--min_p", "1.5"), "--min_p"),
+    ((*GENERATE, "--prompt", "1 2:3=", "--batch", "0"), "--batch"),
+    ((*GENERATE, "--prompt", "1 2:3=", "--kv_mb", "0"), "--kv_mb"),
+    ((*GENERATE, "--prompt", "1 2:3=", "--kv_mb", "0.005"), "one sequence needs"),
+    ((*GENERATE, "--prompt", "1 2:3=", "--stop", ""), "a stop text is empty"),
+    ((*GENERATE, "--prompt", "1 2:3=" * 20), "shorten the prompt"),
     ((*GENERATE, "--prompt", "1 2:3=", "--drafter", "ngram"), "no drafter 'ngram'"),
     ((*GENERATE, "--prompt", b"\xff\xfe"), "UTF-8"),
     (("export", "--run", "run", "--output", "x", "--dtype", "int8"), "float32"),
@@ -148,6 +175,15 @@ CASES = [
     (("generate", "--model", broken_model("lost", model__safetensors=header(
         lambda entries: json.dumps({name: entry for name, entry in entries.items() if name != "model.norm.weight"}))), "--prompt", "1="),
      "'model.norm.weight' is missing"),
+    (("generate", "--model", broken_model("gap", model__safetensors=lambda old: old + b"more"), "--prompt", "1="), "belong to no tensor"),
+    (("generate", "--model", broken_model("bias", model__safetensors=renamed("model.norm.weight", "model.norm.bias")), "--prompt", "1="),
+     "'model.norm.weight' is missing"),
+    (("generate", "--model", broken_model("extra", model__safetensors=extra("model.layers.0.mlp.up_proj.bias")), "--prompt", "1="),
+     "'model.layers.0.mlp.up_proj.bias' has no place"),
+    (("generate", "--model", broken_model("large", config__json=config(vocab_size=10000000, hidden_size=10000)), "--prompt", "1="),
+     "do not belong together"),
+    (("generate", "--model", sharded("outside", "../x.safetensors"), "--prompt", "1="), "wanted the name of a file in the same folder"),
+    (("generate", "--model", sharded("lost_shard", "x.safetensors"), "--prompt", "1="), "x.safetensors: cannot read"),
     (("generate", "--model", broken_model("nan", model__safetensors=lambda old: old[:-4] + NAN), "--prompt", "1="), "nan"),
     (("generate", "--model", broken_model("no_tokenizer", tokenizer__model=None), "--prompt", "1="), "tokenizer.model"),
     (("generate", "--model", broken_model("bad_tokenizer", tokenizer__model=b"\x00garbage"), "--prompt", "1="), "tokenizer.model"),

@@ -36,6 +36,7 @@ std::vector<double> Distribution(const Vector& logits, const SamplingFilter& fil
   for (size_t i = 0; i < kept; ++i) {
     if (filter.top_p < 1 && reached >= filter.top_p * total) p[order[i]] = 0;
     reached += p[order[i]];
+    if (std::exp((logits[order[i]] - largest) / filter.temperature) < filter.min_p) p[order[i]] = 0;
   }
   total = std::accumulate(p.begin(), p.end(), 0.0);
   for (double& value : p) value /= total;
@@ -44,8 +45,9 @@ std::vector<double> Distribution(const Vector& logits, const SamplingFilter& fil
 
 // Just inside both ends of every token's part of (0, 1) the token is drawn. 1e-6 leaves room for float weights.
 TEST(SampleTokens, InvertsTheCumulativeDistribution) {
-  const SamplingFilter filters[] = {{1, 1, 0},    {0.6f, 1, 0},    {1.7f, 1, 0},   {1, 1, 4},
-                                    {1, 0.8f, 0}, {0.9f, 0.7f, 9}, {1, 1, 1000000}};
+  const SamplingFilter filters[] = {{1, 1, 0},          {0.6f, 1, 0},           {1.7f, 1, 0},    {1, 1, 4},
+                                    {1, 0.8f, 0},       {0.9f, 0.7f, 9},        {1, 1, 1000000}, {1, 1, 0, 0.1f},
+                                    {0.7f, 1, 0, 0.3f}, {1.3f, 0.6f, 12, 0.2f}, {1, 1, 0, 1}};
   uint32_t seed = 1;
   for (const int64_t vocab : {1, 2, 23, 1024, 1025, 2500}) {
     for (const SamplingFilter& filter : filters) {
@@ -54,8 +56,10 @@ TEST(SampleTokens, InvertsTheCumulativeDistribution) {
       double below = 0;
       for (int64_t v = 0; v < vocab; ++v) {
         if (p[v] > 1e-5 && (vocab < 100 || v % 7 == 0)) {
-          EXPECT_EQ(Sample(logits, filter, below + 1e-6), v) << vocab << " " << filter.top_p << " " << filter.top_k;
-          EXPECT_EQ(Sample(logits, filter, below + p[v] - 1e-6), v) << vocab << " " << filter.top_p;
+          EXPECT_EQ(Sample(logits, filter, below + 1e-6), v)
+              << vocab << " " << filter.top_p << " " << filter.top_k << " " << filter.min_p;
+          EXPECT_EQ(Sample(logits, filter, below + p[v] - 1e-6), v)
+              << vocab << " " << filter.top_p << " " << filter.min_p;
         }
         below += p[v];
       }
@@ -99,12 +103,32 @@ TEST(SampleTokens, TopPKeepsTheSmallestSet) {
 // After top_k 2 the likeliest has 2/3 of what is left, which reaches 0.6.
 TEST(SampleTokens, TopPSeesWhatTopKLeft) { EXPECT_EQ(Sample({0, std::log(2.0f), 0}, {1, 0.6f, 2}, 0.001), 1); }
 
+// Probabilities 1/7, 4/7, 2/7: shares of the likeliest 1/4, 1, 1/2.
+TEST(SampleTokens, MinPIsAShareOfTheLikeliest) {
+  const Vector logits = {0, std::log(4.0f), std::log(2.0f)};
+  EXPECT_EQ(Sample(logits, {1, 1, 0, 0.24f}, 0.001), 0);
+  EXPECT_EQ(Sample(logits, {1, 1, 0, 0.26f}, 0.001), 1);
+  EXPECT_EQ(Sample(logits, {1, 1, 0, 0.49f}, 0.999), 2);
+  EXPECT_EQ(Sample(logits, {1, 1, 0, 0.51f}, 0.999), 1);
+  EXPECT_EQ(Sample({5, 3, 5, 4}, {1, 1, 0, 1}, 0.999), 2);  // ties of the likeliest stay
+  // At temperature 2 the shares are 1/2, 1, 1/sqrt(2).
+  EXPECT_EQ(Sample(logits, {2, 1, 0, 0.49f}, 0.001), 0);
+  EXPECT_EQ(Sample(logits, {2, 1, 0, 0.51f}, 0.001), 1);
+}
+
+// top_p counts before min_p: 0.6 of the whole needs the second token (4/7 < 0.6), which min_p then leaves.
+TEST(SampleTokens, TopPCountsWhatMinPWillDrop) {
+  const Vector logits = {0, std::log(4.0f), std::log(2.0f)};
+  EXPECT_EQ(Sample(logits, {1, 0.6f, 0, 0.4f}, 0.999), 2);
+  EXPECT_EQ(Sample(logits, {1, 0.6f, 0, 0.6f}, 0.999), 1);
+}
+
 TEST(SampleTokens, ImpossibleTokensAreNeverDrawn) {
   Vector logits(3000, -kInfinity);
   logits[0] = -1e30f;
   logits[1500] = 4;
   logits[2999] = -200;  // exp(-204) is 0 in float
-  for (const SamplingFilter& filter : {SamplingFilter{1, 1, 0}, {2, 1, 0}, {1, 0.9f, 50}}) {
+  for (const SamplingFilter& filter : {SamplingFilter{1, 1, 0}, {2, 1, 0}, {1, 0.9f, 50}, {1, 1, 0, 0.01f}}) {
     for (const double uniform : {1e-300, 0.5, 1 - 1e-16}) {
       float logprob;
       EXPECT_EQ(Sample(logits, filter, uniform, &logprob), 1500);
@@ -114,7 +138,7 @@ TEST(SampleTokens, ImpossibleTokensAreNeverDrawn) {
 }
 
 TEST(SampleTokens, NotADistribution) {
-  for (const SamplingFilter& filter : {SamplingFilter{1, 1, 0}, {2, 0.5f, 3}, {.temperature = 0}}) {
+  for (const SamplingFilter& filter : {SamplingFilter{1, 1, 0}, {2, 0.5f, 3}, {1, 1, 0, 0.5f}, {.temperature = 0}}) {
     for (const Vector& logits : {Vector{NAN, NAN}, Vector{1, NAN, 2}, Vector{-kInfinity, -kInfinity}}) {
       float logprob;
       const int32_t token = Sample(logits, filter, 0.5, &logprob);
@@ -132,7 +156,7 @@ TEST(SampleTokens, RowsAreIndependent) {
   std::vector<double> uniform(rows);
   std::mt19937_64 random(6);
   for (int64_t r = 0; r < rows; ++r) {
-    filters[r] = {r % 4 == 1 ? 0.8f : 1.0f, r % 4 == 2 ? 0.9f : 1.0f, r % 4 == 3 ? 20 : 0};
+    filters[r] = {r % 4 == 1 ? 0.8f : 1.0f, r % 4 == 2 ? 0.9f : 1.0f, r % 4 == 3 ? 20 : 0, r % 5 == 4 ? 0.05f : 0.0f};
     uniform[r] = std::uniform_real_distribution<double>(0, 1)(random);
   }
   std::vector<int32_t> first;
