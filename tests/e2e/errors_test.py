@@ -146,7 +146,7 @@ CASES = [
         lambda entries: json.dumps({name: entry for name, entry in entries.items() if name != "model.norm.weight"}))), "--prompt", "1="),
      "'model.norm.weight' is missing"),
     (("generate", "--model", broken_model("nan", model__safetensors=lambda old: old[:-4] + NAN), "--prompt", "1="), "nan"),
-    (("generate", "--model", broken_model("no_tokenizer", tokenizer__model=None), "--prompt", "1="), "tokenizer.model"),
+    (("generate", "--model", broken_model("no_tokenizer", tokenizer__model=None, tokenizer__json=None), "--prompt", "1="), "tokenizer.model"),
     (("generate", "--model", broken_model("bad_tokenizer", tokenizer__model=b"\x00garbage"), "--prompt", "1="), "tokenizer.model"),
 ]
 
