@@ -31,8 +31,8 @@ class Tokenizer {
 
   virtual int32_t vocabulary_size() const = 0;  // the largest token + 1
   // -1 stands for none in all three.
-  virtual TokenId begin_token()
-      const = 0;                          // what the tokenizer puts before every text when special tokens are asked for
+  // What the tokenizer puts before every text when special tokens are asked for.
+  virtual TokenId begin_token() const = 0;
   virtual TokenId end_token() const = 0;  // ends an answer: the eos_token
   virtual TokenId unknown_token() const = 0;
 

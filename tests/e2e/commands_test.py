@@ -35,7 +35,8 @@ hone("generate", "--model", model, "--prompts", "one.jsonl", "--n", 3, "--max_ne
 assert lines("few.jsonl") == lines("many.jsonl")[:3]
 
 # The same bytes at every batch, with memory so short that samples are preempted, and the trainer's pass agrees with each of them.
-write("more.jsonl", [{"id": i, "prompt": f"{i % 9 + 1} {i // 9 % 9 + 1}:{i % 30 + 1}="} for i in range(300)])
+# Prompts of about 15 tokens, so that nearly every sample soon needs a second page of 16.
+write("more.jsonl", [{"id": i, "prompt": f"{i % 9 + 1} {i // 9 % 9 + 1}:{i % 30 + 1}=" * 2} for i in range(300)])
 MORE = ("generate", "--model", model, "--prompts", "more.jsonl", "--n", 8, "--max_new_tokens", 30, "--temperature", 3, "--seed", 8,
         "--logprobs", "--stats")
 _, stats = hone(*MORE, "--output", "plain.jsonl")
@@ -45,9 +46,9 @@ assert tokens >= 10000, tokens
 hone("logprobs", "--model", model, "--input", "plain.jsonl", "--output", "scored.jsonl")
 assert open("plain.jsonl", "rb").read() == open("scored.jsonl", "rb").read()
 # A page is 16 tokens x 2 layers x 2 heads x 8 x 2 (keys, values) x 4 bytes = 4 KB; a sequence has 3 of them at most.
-for batch, kv_mb in ((1, 0.0118), (7, 0.04), (64, 0.25)):
+for batch, kv_mb in ((1, 0.0118), (7, 0.04), (64, 0.36)):
     _, stats = hone(*MORE, "--batch", batch, "--kv_mb", kv_mb, "--output", "short.jsonl")
-    assert batch == 1 or " 0 preemptions" not in stats, stats
+    assert " 0 preemptions" not in stats, stats
     assert open("short.jsonl", "rb").read() == open("plain.jsonl", "rb").read(), f"batch {batch}"
     print(f"batch {batch}: {tokens} tokens, the same bytes; {stats.strip()}")
 

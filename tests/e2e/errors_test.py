@@ -153,7 +153,7 @@ CASES = [
      "'rope_scaling/rope_type' is \"dynamic\", wanted default, linear, llama3 or yarn"),
     (("generate", "--model", broken_model("quantised", config__json=config(quantization_config={"bits": 4})), "--prompt", "1="),
      "quantization_config"),
-    (("generate", "--model", broken_model("huge", config__json=config(hidden_size=1 << 30)), "--prompt", "1="), "hidden_size"),
+    (("generate", "--model", broken_model("huge_hidden", config__json=config(hidden_size=1 << 30)), "--prompt", "1="), "hidden_size"),
     (("generate", "--model", broken_model("zero", config__json=config(vocab_size=0)), "--prompt", "1="), "vocab_size"),
     (("generate", "--model", broken_model("typed", config__json=config(num_hidden_layers="two")), "--prompt", "1="), "num_hidden_layers"),
     (("generate", "--model", broken_model("window", config__json=config(model_type="mistral", architectures=["MistralForCausalLM"],
@@ -185,7 +185,7 @@ CASES = [
     (("generate", "--model", sharded("outside", "../x.safetensors"), "--prompt", "1="), "wanted the name of a file in the same folder"),
     (("generate", "--model", sharded("lost_shard", "x.safetensors"), "--prompt", "1="), "x.safetensors: cannot read"),
     (("generate", "--model", broken_model("nan", model__safetensors=lambda old: old[:-4] + NAN), "--prompt", "1="), "nan"),
-    (("generate", "--model", broken_model("no_tokenizer", tokenizer__model=None), "--prompt", "1="), "tokenizer.model"),
+    (("generate", "--model", broken_model("no_tokenizer", tokenizer__model=None, tokenizer__json=None), "--prompt", "1="), "tokenizer.model"),
     (("generate", "--model", broken_model("bad_tokenizer", tokenizer__model=b"\x00garbage"), "--prompt", "1="), "tokenizer.model"),
 ]
 

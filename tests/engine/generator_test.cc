@@ -122,8 +122,9 @@ TEST(Generator, BatchAndPreemptionChangeNothing) {
         const Outcome outcome = Generate(*any, prompts, 4, options, Pages(*any, pages, batch, 33));
         ASSERT_TRUE(outcome.status.ok()) << outcome.status;
         ExpectSame(plain.samples, outcome.samples);
-        if ((batch == 7 && pages <= 13) || (batch == 64 && pages <= 40)) EXPECT_GT(outcome.stats.preemptions, 0);
-        if (pages == 100000) EXPECT_EQ(outcome.stats.preemptions, 0);
+        const bool crowded = (batch == 7 && pages <= 13) || (batch == 64 && pages <= 40);
+        EXPECT_TRUE(!crowded || outcome.stats.preemptions > 0);
+        EXPECT_TRUE(pages < 100000 || outcome.stats.preemptions == 0) << outcome.stats.preemptions;
       }
     }
   }
@@ -227,7 +228,7 @@ TEST(Generator, WhatCameBeforeACancellationIsWhole) {
     EXPECT_TRUE(absl::IsCancelled(some.status));
     EXPECT_LE(some.stats.passes, after);
     EXPECT_LT(some.samples.size(), all.samples.size());
-    if (after == 100) EXPECT_GT(some.samples.size(), 0u);
+    EXPECT_TRUE(after < 100 || !some.samples.empty());
     for (const auto& [key, sample] : some.samples) ExpectSame(all.samples.at(key), sample);
   }
 }

@@ -89,7 +89,9 @@ TEST(Scheduler, ReadsAPromptOnceForItsGroup) {
     EXPECT_EQ(start.sample->pages[0], starts[0].sample->pages[0]);
     second.insert(start.sample->pages[1]);
     EXPECT_EQ(start.slots, start.sample == starts[2].sample ? 0 : 4);
-    if (start.slots > 0) EXPECT_EQ(start.from, starts[2].sample->pages[1]);
+    if (start.slots > 0) {
+      EXPECT_EQ(start.from, starts[2].sample->pages[1]);
+    }
     start.sample->sample.tokens.push_back(7);
   }
   EXPECT_EQ(second.size(), 3u);
@@ -246,7 +248,7 @@ TEST(Scheduler, RandomLoadsKeepPagesApartAndEnd) {
     preemptions += scheduler.preemptions();
     shared += scheduler.shared_tokens();
   }
-  EXPECT_GT(preemptions, 1000);
+  EXPECT_GT(preemptions, 500);
   EXPECT_GT(shared, 1000);
 }
 

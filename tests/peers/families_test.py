@@ -85,6 +85,7 @@ def write_tokenizer(folder):
         model.pieces.add(piece=piece, score=-float(token), type=kind)
     model.trainer_spec.model_type = model.trainer_spec.CHAR
     model.normalizer_spec.name = "identity"
+    model.normalizer_spec.add_dummy_prefix = model.normalizer_spec.remove_extra_whitespaces = False
     with open(f"{folder}/tokenizer.model", "wb") as file:
         file.write(model.SerializeToString())
 

@@ -62,12 +62,11 @@ def texts():
     return rows + [f"mixed {i} été {i * i}" for i in range(60)]
 
 
-for family, tokenizer_spec in (("llama", "sentencepiece(model_type=char)"),
-                               ("qwen2", "sentencepiece(model_type=char, whole_numbers=30)"),
-                               ("qwen3", "sentencepiece(model_type=bpe, vocabulary_size=60)")):
+for tokenizer_spec in ("sentencepiece(model_type=char)", "sentencepiece(model_type=char, whole_numbers=30)",
+                       "sentencepiece(model_type=bpe, vocabulary_size=60)"):
     shutil.rmtree("run", ignore_errors=True)
     shutil.rmtree("exported", ignore_errors=True)
-    train("run", f"model.family={family}", f"model.tokenizer={tokenizer_spec}", "stage[1].steps=4")
+    train("run", f"model.tokenizer={tokenizer_spec}", "stage[1].steps=4")
     hone("export", "--run", "run", "--output", "exported")
     model = AutoModelForCausalLM.from_pretrained("exported", dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained("exported")
@@ -81,5 +80,5 @@ for family, tokenizer_spec in (("llama", "sentencepiece(model_type=char)"),
     checked = texts()
     assert len(checked) >= 1000
     same_ids("exported", tokenizer, checked)
-    print(f"{family}, {tokenizer_spec}: largest difference of log-probabilities {worst:.1e}, {GREEDY_PROMPTS} greedy answers and "
+    print(f"{tokenizer_spec}: largest difference of log-probabilities {worst:.1e}, {GREEDY_PROMPTS} greedy answers and "
           f"{len(checked)} tokenised lines equal")

@@ -218,7 +218,7 @@ TEST(RecipeErrorsTest, Components) {
        "r.textproto:16:18: loss 'reinforce' learns from rewards, an SFT stage "
        "has none; use sft"},
       {"layers: 3", "layers: 3 family: \"lama\"",
-       "r.textproto:6:13: no model 'lama'; have: llama, mistral, qwen2, qwen3; did you mean 'llama'?"},
+       "r.textproto:6:13: no model 'lama'; have: llama; did you mean 'llama'?"},
       {"model_type=char", "model_type=chr",
        "r.textproto:3:3: sentencepiece: option 'model_type' is 'chr', wanted one of char, bpe, unigram; did you mean "
        "'char'?"},
