@@ -1,12 +1,12 @@
 """Times Hone, llama.cpp, vLLM and transformers on one model, side by side. Run by tools/bench_peers.sh, which installs the three.
 
-Every system generates NEW tokens, greedily and past any end token, after each of `batch` distinct random prompts of PROMPT tokens.
+Every system generates NEW tokens, past any end token, after each of `batch` distinct random prompts of PROMPT tokens: vLLM and transformers
+greedily, which is their fastest way, Hone by sampling at temperature 1, llama-batched-bench with random tokens and no sampling at all.
 In each round and for each batch the systems take turns, so that a disturbance of the machine meets all of them. The figures are
   prefill     batch * PROMPT tokens over the time until each sequence has its first new token
   decode      the remaining batch * (NEW - 1) tokens over the remaining time
   end to end  batch * NEW tokens over both times together
   peak        the largest resident memory of the process, weights mapped from a file included
-llama-batched-bench draws its tokens at random and samples none, which is to its advantage.
 
 A call with --serve SYSTEM is one of the two Python systems: it loads the model, then answers a line per line "BATCH" on its input.
 """
@@ -153,8 +153,8 @@ def json_lines(text):
 
 
 def measure_hone(batch, options):
-    command = [options.hone, "bench", "--model", options.models["float32"], "--prompt_tokens", str(PROMPT), "--new_tokens", str(NEW), "--batch",
-               str(batch), "--threads", str(options.threads), "--json"]
+    command = [options.hone, "bench", "--model", options.models[options.dtype], "--prompt_tokens", str(PROMPT), "--new_tokens", str(NEW), "--batch",
+               str(batch), "--rounds", "1", "--threads", str(options.threads)]
     if options.dtype != "float32":
         command += ["--dtype", options.dtype]
     text, _ = run(command, os.path.join(options.logs, "hone.txt"))
