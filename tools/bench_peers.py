@@ -1,12 +1,13 @@
 """Times Hone, llama.cpp, vLLM and transformers on one model, side by side. Run by tools/bench_peers.sh, which installs the three.
 
-Every system generates NEW tokens, greedily and past any end token, after each of `batch` distinct random prompts of PROMPT tokens.
+Every system generates NEW tokens, past any end token, after each of `batch` distinct random prompts of PROMPT tokens: vLLM and transformers
+greedily, which is their fastest way, Hone by sampling at temperature 1, llama-batched-bench with random tokens and no sampling at all.
 In each round and for each batch the systems take turns, so that a disturbance of the machine meets all of them. The figures are
   prefill     batch * PROMPT tokens over the time until each sequence has its first new token
   decode      the remaining batch * (NEW - 1) tokens over the remaining time
   end to end  batch * NEW tokens over both times together
   peak        the largest resident memory of the process, weights mapped from a file included
-llama-batched-bench draws its tokens at random and samples none, which is to its advantage.
+  others      the share of the machine's processor time that went to other processes meanwhile: near 0, or the row means nothing
 
 A call with --serve SYSTEM is one of the two Python systems: it loads the model, then answers a line per line "BATCH" on its input.
 """
@@ -43,6 +44,12 @@ def reset_peak():
 def peak_bytes():
     with open("/proc/self/status") as file:
         return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM:"))
+
+
+def machine_busy_s():
+    with open("/proc/stat") as file:
+        user, nice, system, _, _, irq, softirq, steal = map(int, file.readline().split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
 def new_vllm(options):
@@ -97,9 +104,10 @@ def serve(options):
     for number, line in enumerate(sys.stdin):
         batch = int(line)
         reset_peak()
+        cpu_s = time.process_time()
         first_s = timed(batch, 2 * number + 1, 1)
         total_s = timed(batch, 2 * number + 2, NEW)
-        answers.write(json.dumps({**figures(batch, first_s, total_s), "peak": peak_bytes()}) + "\n")
+        answers.write(json.dumps({**figures(batch, first_s, total_s), "peak": peak_bytes(), "cpu_s": time.process_time() - cpu_s}) + "\n")
 
 
 class Server:
@@ -137,7 +145,7 @@ class Server:
 
 
 def run(command, log):
-    """Returns (stdout, peak resident bytes)."""
+    """Returns (stdout, {peak resident bytes, processor seconds})."""
     with open(log, "w") as errors:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
         text = process.stdout.read()
@@ -145,7 +153,7 @@ def run(command, log):
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         raise SystemExit(f"bench_peers: {' '.join(command)}\n  stopped with status {process.returncode}: see {log}")
-    return text, usage.ru_maxrss * 1024
+    return text, {"peak": usage.ru_maxrss * 1024, "cpu_s": usage.ru_utime + usage.ru_stime}
 
 
 def json_lines(text):
@@ -153,22 +161,22 @@ def json_lines(text):
 
 
 def measure_hone(batch, options):
-    command = [options.hone, "bench", "--model", options.models["float32"], "--prompt_tokens", str(PROMPT), "--new_tokens", str(NEW), "--batch",
-               str(batch), "--threads", str(options.threads), "--json"]
+    command = [options.hone, "bench", "--model", options.models[options.dtype], "--prompt_tokens", str(PROMPT), "--new_tokens", str(NEW), "--batch",
+               str(batch), "--rounds", "1", "--threads", str(options.threads)]
     if options.dtype != "float32":
         command += ["--dtype", options.dtype]
-    text, _ = run(command, os.path.join(options.logs, "hone.txt"))
+    text, cost = run(command, os.path.join(options.logs, "hone.txt"))
     row = json_lines(text)[0]
-    return {"prefill": row["prefill_tokens_per_s"], "decode": row["decode_tokens_per_s"], "peak": row["peak_rss_bytes"]}
+    return {"prefill": row["prefill_tokens_per_s"], "decode": row["decode_tokens_per_s"], "peak": row["peak_rss_bytes"], "cpu_s": cost["cpu_s"]}
 
 
 def measure_llama(batch, options):
     # Flash attention is the faster setting here.
     command = [options.llama, "-m", options.ggufs[options.dtype], "-c", str(batch * (PROMPT + NEW)), "-b", "8192", "-ub", "512", "-npp", str(PROMPT),
                "-ntg", str(NEW), "-npl", str(batch), "-t", str(options.threads), "-tb", str(options.threads), "-fa", "on", "--output-format", "jsonl"]
-    text, peak = run(command, os.path.join(options.logs, "llama.txt"))
+    text, cost = run(command, os.path.join(options.logs, "llama.txt"))
     row = json_lines(text)[0]
-    return {"prefill": row["speed_pp"], "decode": row["speed_tg"], "peak": peak}
+    return {"prefill": row["speed_pp"], "decode": row["speed_tg"], **cost}
 
 
 def end_to_end(batch, row):
@@ -178,7 +186,7 @@ def end_to_end(batch, row):
 def print_table(dtype, rows, options):
     """rows: {(system, batch): [figures of round 0, ...]}."""
     print(f"\n{dtype}, {options.threads} threads, {PROMPT} + {NEW} tokens, median of {options.rounds} rounds; ratio: Hone over the other, median (worst round)")
-    print(f"{'batch':>5}  {'system':12}{'decode/s':>9}{'ratio':>15}{'prefill/s':>11}{'ratio':>15}{'end to end/s':>14}{'ratio':>15}{'peak MB':>9}")
+    print(f"{'batch':>5}  {'system':12}{'decode/s':>9}{'ratio':>15}{'prefill/s':>11}{'ratio':>15}{'end to end/s':>14}{'ratio':>15}{'peak MB':>9}{'others':>8}")
     for batch in options.batches:
         for system in options.systems:
             cells = [f"{batch:5}  {system:12}"]
@@ -189,8 +197,17 @@ def print_table(dtype, rows, options):
                     ratios = [ours[key] / theirs[key] for ours, theirs in zip(rows["hone", batch], rows[system, batch])]
                     ratio = f"{statistics.median(ratios):.2f} ({min(ratios):.2f})"
                 cells.append(f"{ratio:>15}")
-            cells.append(f"{max(row['peak'] for row in rows[system, batch]) / 1e6:9.0f}")
+            cells.append(f"{max(row['peak'] for row in rows[system, batch]) / 1e6:9.0f}{max(row['others'] for row in rows[system, batch]):8.0%}")
             print("".join(cells), flush=True)
+
+
+def watch(measure):
+    """The figures of measure(), with the share of the machine that others took."""
+    start, busy_s = time.perf_counter(), machine_busy_s()
+    row = measure()
+    elapsed_s, busy_s = time.perf_counter() - start, machine_busy_s() - busy_s
+    row["others"] = max(0.0, busy_s - row.pop("cpu_s")) / (elapsed_s * os.cpu_count())
+    return row
 
 
 def compare(dtype, options):
@@ -202,7 +219,7 @@ def compare(dtype, options):
     for number in range(options.rounds):
         for batch in options.batches:
             for system in options.systems:
-                row = measures[system](batch)
+                row = watch(lambda: measures[system](batch))
                 row["end"] = end_to_end(batch, row)
                 rows.setdefault((system, batch), []).append(row)
                 print(json.dumps({"round": number, "dtype": dtype, "batch": batch, "system": system, **row}), file=sys.stderr, flush=True)
