@@ -26,7 +26,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int64_t kShapes[][2] = {{576, 576}, {192, 576}, {1536, 576}, {576, 1536}, {49152, 576}};  // N, K
 constexpr int64_t kRows[] = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024};
-constexpr int kRounds = 15;
+constexpr int kRounds = 9;
 constexpr double kRoundS = 0.004;
 
 double Seconds(const std::function<void()>& work, int repeats) {
