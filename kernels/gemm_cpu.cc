@@ -19,11 +19,11 @@ namespace HWY_NAMESPACE {
 namespace {
 
 // Depth of a piece of k: a panel's piece is then 16 KiB. The chain of additions goes on through C.
-constexpr int64_t kPieceDepth = 128;
+constexpr int64_t kPieceDepth = 192;
 // Floats of A that stay in the second-level cache.
 constexpr int64_t kStripFloats = 60 * 1024;
 // Rows of A a task works on: a multiple of 12 and 6.
-constexpr int64_t kStripRows = 120;
+constexpr int64_t kStripRows = 144;
 
 template <typename B>
 struct GemmCall {
@@ -151,6 +151,7 @@ template <typename B>
 void GemmOver(ThreadPool& pool, const GemmCall<B>& call) {
   const int64_t panels = (call.n + kPanel - 1) / kPanel;
   const int64_t strips = (call.m + kStripRows - 1) / kStripRows;
+  const int64_t strip_rows = ((call.m + strips - 1) / strips + 11) / 12 * 12;
   // A task should take some microseconds, more than it costs to hand over: by arithmetic for many rows, by the bytes of W
   // for few.
   const double panel_ns =
@@ -161,7 +162,7 @@ void GemmOver(ThreadPool& pool, const GemmCall<B>& call) {
   const int64_t groups = (panels + group - 1) / group;
   const auto task = [&](int64_t index) {
     const int64_t strip = index / groups, first = index % groups * group;
-    StripTimesPanels(call, {strip * kStripRows, std::min(call.m, (strip + 1) * kStripRows)},
+    StripTimesPanels(call, {strip * strip_rows, std::min(call.m, (strip + 1) * strip_rows)},
                      {first, std::min(panels, first + group)});
   };
   if (panel_ns * static_cast<double>(panels * strips) < 8000) {

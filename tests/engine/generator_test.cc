@@ -26,6 +26,7 @@ ModelConfig SmallConfig() {
   config.kv_heads = 1;
   config.head_dim = 12;
   config.max_position_embeddings = 160;
+  config.end_tokens = {2};
   config.initializer_std = 0.3;  // far from uniform, so that a wrong row cannot hide
   return config;
 }
