@@ -19,7 +19,7 @@ namespace HWY_NAMESPACE {
 namespace {
 
 // Depth of a piece of k: a panel's piece is then 16 KiB. The chain of additions goes on through C.
-constexpr int64_t kPieceDepth = 192;
+constexpr int64_t kPieceDepth = 128;
 // Floats of A that stay in the second-level cache.
 constexpr int64_t kStripFloats = 60 * 1024;
 // Rows of A a task works on: a multiple of 12 and 6.
