@@ -140,6 +140,8 @@ class Tile {
     product.b_row = kPageTokens;
     product.c = Scores(begin * group_, page);
     product.c_row = s_.score_stride;
+    if (page + 1 < PageCount(begin)) product.next = call_.pages.keys + PageOffset(begin, page + 1);
+    product.next_step = kPageTokens;
     Multiply(product, (end - begin) * group_, kPageTokens);
   }
 
@@ -193,6 +195,8 @@ class Tile {
     product.b_row = head_dim_;
     product.c = s_.sums.data() + begin * group_ * s_.sum_stride;
     product.c_row = s_.sum_stride;
+    if (page + 1 < PageCount(begin)) product.next = call_.pages.values + PageOffset(begin, page + 1);
+    product.next_step = 2 * kLanes;
     product.accumulate = true;
     Multiply(product, (end - begin) * group_, head_dim_);
   }

@@ -130,8 +130,9 @@ void ChunkTimesPanel(const GemmCall<B>& call, const Chunk& chunk, int64_t panel,
   }
 }
 
+// `panel_after` is what this thread probably works on next.
 template <typename B>
-void StripTimesPanels(const GemmCall<B>& call, Range rows, Range panels) {
+void StripTimesPanels(const GemmCall<B>& call, Range rows, Range panels, int64_t panel_after) {
   const int64_t row_count = rows.end - rows.begin;
   const int64_t depth = std::max<int64_t>(4, kStripFloats / row_count / kPieceDepth) * kPieceDepth;
   // Columns of A that are far apart cost a cache line each, once per panel: copied together first.
@@ -141,8 +142,9 @@ void StripTimesPanels(const GemmCall<B>& call, Range rows, Range panels) {
     const Chunk chunk{rows, {k, std::min(call.k, k + depth)}, copy ? strip.data() : nullptr};
     if (copy) CopyStrip(call.a, rows.begin, row_count, k, chunk.k.end - k, strip.data());
     for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
-      const B* next = panel + 1 < panels.end ? call.packed + ((panel + 1) * call.k + k) * kPanel : nullptr;
-      ChunkTimesPanel(call, chunk, panel, next);
+      const int64_t next = panel + 1 < panels.end ? panel + 1 : panel_after;
+      ChunkTimesPanel(call, chunk, panel,
+                      next * kPanel < call.n ? call.packed + (next * call.k + k) * kPanel : nullptr);
     }
   }
 }
@@ -163,7 +165,7 @@ void GemmOver(ThreadPool& pool, const GemmCall<B>& call) {
   const auto task = [&](int64_t index) {
     const int64_t strip = index / groups, first = index % groups * group;
     StripTimesPanels(call, {strip * strip_rows, std::min(call.m, (strip + 1) * strip_rows)},
-                     {first, std::min(panels, first + group)});
+                     {first, std::min(panels, first + group)}, first + group * pool.threads());
   };
   if (panel_ns * static_cast<double>(panels * strips) < 8000) {
     for (int64_t i = 0; i < strips * groups; ++i) task(i);

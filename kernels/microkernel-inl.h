@@ -145,9 +145,11 @@ HWY_INLINE void Multiply(const Product<>& product, int64_t rows, int64_t width) 
     part.a += first * product.a_row;
     part.c += first * product.c_row;
     int64_t left = width;
+    if (first > 0) part.next = nullptr;  // the first block has fetched it
     while (left >= 2 * kLanes) {
       RunBlock<2, Width::kWhole>(count, part, 0);
       part.b += 2 * kLanes, part.c += 2 * kLanes, left -= 2 * kLanes;
+      if (part.next != nullptr) part.next += part.k * part.next_step;
     }
     if (left == kLanes) {
       RunBlock<1, Width::kWhole>(count, part, 0);
