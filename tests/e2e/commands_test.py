@@ -5,7 +5,7 @@ import shutil
 
 from hone_cli import checkpoints, hone, lines, newest, sha256, train
 
-for name in ("run", "exported", "exported_bf16", "exported_step"):
+for name in ("run", "exported", "exported_bf16", "exported_halves", "exported_step"):
     shutil.rmtree(name, ignore_errors=True)
 train("run")
 model = newest("run")
@@ -51,6 +51,19 @@ for batch, kv_mb in ((1, 0.0118), (7, 0.04), (64, 0.36)):
     assert " 0 preemptions" not in stats, stats
     assert open("short.jsonl", "rb").read() == open("plain.jsonl", "rb").read(), f"batch {batch}"
     print(f"batch {batch}: {tokens} tokens, the same bytes; {stats.strip()}")
+
+# Weights stored as bfloat16 give the same bytes whether memory holds them as bfloat16 or as float32; rounding float32 ones does not.
+hone("export", "--run", "run", "--output", "exported_halves", "--dtype", "bfloat16")
+for folder, dtypes in (("exported_halves", ("auto", "bfloat16", "float32")), (model, ("auto", "float32"))):
+    results = []
+    for dtype in dtypes:
+        hone("generate", "--model", folder, "--prompts", "prompts.jsonl", "--n", 4, "--max_new_tokens", 12, "--logprobs", "--dtype", dtype,
+             "--output", "typed.jsonl")
+        hone("logprobs", "--model", folder, "--input", "typed.jsonl", "--dtype", dtype, "--output", "scored.jsonl")
+        results += [open("typed.jsonl", "rb").read(), open("scored.jsonl", "rb").read()]
+    assert len(set(results)) == 1, folder
+hone("logprobs", "--model", model, "--input", "typed.jsonl", "--dtype", "bfloat16", "--output", "rounded.jsonl")
+assert open("rounded.jsonl", "rb").read() != open("typed.jsonl", "rb").read()
 
 # Stop texts end an answer and are left out of its text.
 stopped, _ = hone("generate", "--model", model, "--prompt", "3 4:7=", "--n", 20, "--max_new_tokens", 12, "--stop", "+")

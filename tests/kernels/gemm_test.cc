@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <random>
 #include <vector>
@@ -59,6 +60,35 @@ std::vector<Shape> Shapes() {
                       1 + static_cast<int64_t>(random() % 90)});
   }
   return shapes;
+}
+
+// The upper halves of floats that have nothing below them: those floats as bfloat16.
+std::vector<uint16_t> Halves(const Vector& x) {
+  std::vector<uint16_t> halves(x.size());
+  for (size_t i = 0; i < x.size(); ++i) halves[i] = static_cast<uint16_t>(std::bit_cast<uint32_t>(x[i]) >> 16);
+  return halves;
+}
+
+// Weights that bfloat16 holds exactly give the same bits stored either way.
+TEST(Gemm, Bfloat16StorageChangesNothing) {
+  uint32_t seed = 100;
+  for (const Shape& s : Shapes()) {
+    Vector w = Noise(s.n * s.k, ++seed);
+    for (float& value : w) value = std::bit_cast<float>(std::bit_cast<uint32_t>(value) & 0xFFFF0000u);
+    const Vector a = Noise(s.m * s.k, ++seed), packed = Packed(w, s);
+    const std::vector<uint16_t> halves = Halves(packed);
+    for (const InstructionSet& set : InstructionSets()) {
+      const OnInstructionSet on(set);
+      for (const int threads : {1, 2}) {
+        ThreadPool pool(threads);
+        Vector c(s.m * s.n, NAN);
+        Gemm(pool, {a.data(), s.k, 1}, s.m, s.k, {halves.data(), WeightType::kBfloat16}, s.n, {c.data(), s.n, kPanel},
+             Accumulate::kNo);
+        const Vector wanted = Product(1, {a.data(), s.k, 1}, s, packed, Vector(s.m * s.n, NAN), s.n, Accumulate::kNo);
+        EXPECT_TRUE(SameBytes(c, wanted)) << set.name << " " << s.m << " x " << s.n << " x " << s.k;
+      }
+    }
+  }
 }
 
 // Every layout of A, starting from 0 or from old values, on every instruction set: the bits of the scalar chain. Floats beside the
