@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_join.h"
 #include "engine/base/check.h"
 #include "engine/base/random.h"
@@ -12,10 +13,6 @@
 
 namespace hone {
 namespace {
-
-bool EndsWith(const std::string& text, const std::string& ending) {
-  return text.size() >= ending.size() && text.compare(text.size() - ending.size(), ending.size(), ending) == 0;
-}
 
 const std::vector<ModelFamily>& Families() {
   static const std::vector<ModelFamily> families = {
@@ -96,9 +93,9 @@ void InitializeWeights(Model& model, uint64_t seed) {
   for (Parameter& parameter : model.parameters()) {
     RandomSequence random(seed, RandomStream::kWeights, index++);
     const bool vector = parameter.layout == WeightLayout::kPlain;
-    const float constant = EndsWith(parameter.name, ".bias") ? 0.0f : 1.0f;
+    const float constant = absl::EndsWith(parameter.name, ".bias") ? 0.0f : 1.0f;
     const bool writes_residual =
-        EndsWith(parameter.name, "o_proj.weight") || EndsWith(parameter.name, "down_proj.weight");
+        absl::EndsWith(parameter.name, "o_proj.weight") || absl::EndsWith(parameter.name, "down_proj.weight");
     const double std = config.initializer_std * (writes_residual ? residual : 1);
     std::vector<float> plain(vector ? parameter.shape[0] : parameter.shape[0] * parameter.shape[1]);
     for (float& weight : plain) weight = vector ? constant : static_cast<float>(std * random.Normal());
