@@ -18,12 +18,13 @@ namespace hone::kernels {
 namespace HWY_NAMESPACE {
 namespace {
 
-// Depth of a piece of k: a panel's piece is then 16 KiB. The chain of additions goes on through C.
-constexpr int64_t kPieceDepth = 128;
-// Floats of A that stay in the second-level cache.
-constexpr int64_t kStripFloats = 60 * 1024;
+// Depth of a piece of k: a panel's piece is then at most 24 KiB; with few rows the next one, fetched soon, finds room beside it.
+// The chain of additions goes on through C.
+constexpr int64_t kPieceDepth = 192, kPieceDepthFewRows = 128, kFewRows = 47;
+// Floats of A that stay in the second-level cache, half a MiB on many machines.
+constexpr int64_t kStripFloats = 74 * 1024;
 // Rows of A a task works on: a multiple of 12 and 6.
-constexpr int64_t kStripRows = 144;
+constexpr int64_t kStripRows = 96;
 
 template <typename B>
 struct GemmCall {
@@ -38,6 +39,12 @@ struct GemmCall {
 struct Range {
   int64_t begin, end;
 };
+
+// The length of each of as few equal parts of `whole` as are at most `most` long.
+int64_t EvenPart(int64_t whole, int64_t most) {
+  const int64_t parts = std::max<int64_t>(1, (whole + most - 1) / most);
+  return std::max<int64_t>(1, (whole + parts - 1) / parts);
+}
 
 // One block of rows times one panel of `columns` columns; product.c is the panel's first column.
 template <typename B>
@@ -108,11 +115,12 @@ void ChunkTimesPanel(const GemmCall<B>& call, const Chunk& chunk, int64_t panel,
   product.c_row = call.c.row_stride;
   const int64_t row_count = chunk.rows.end - chunk.rows.begin, blocks = (row_count + kMaxRows - 1) / kMaxRows;
   float* c = call.c.data + panel * call.c.panel_stride + chunk.rows.begin * call.c.row_stride;
-  for (int64_t k = chunk.k.begin; k == 0 || k < chunk.k.end; k += kPieceDepth) {
-    product.k = std::min(kPieceDepth, chunk.k.end - k);
+  const int64_t piece = EvenPart(chunk.k.end - chunk.k.begin, row_count > kFewRows ? kPieceDepth : kPieceDepthFewRows);
+  for (int64_t k = chunk.k.begin; k == 0 || k < chunk.k.end; k += piece) {
+    product.k = std::min(piece, chunk.k.end - k);
     product.b = call.packed + (panel * call.k + k) * kPanel;
     product.accumulate = call.accumulate || k > 0;
-    const B* next = k + kPieceDepth < chunk.k.end ? product.b + kPieceDepth * kPanel : next_chunk;
+    const B* next = k + piece < chunk.k.end ? product.b + piece * kPanel : next_chunk;
     // Every block fetches its share of the next piece, a line or part of one for each k. One row waits for nothing but memory, which
     // the machine's own prefetching then serves best.
     product.next_step = (kPanel + blocks - 1) / blocks;
@@ -134,7 +142,7 @@ void ChunkTimesPanel(const GemmCall<B>& call, const Chunk& chunk, int64_t panel,
 template <typename B>
 void StripTimesPanels(const GemmCall<B>& call, Range rows, Range panels, int64_t panel_after) {
   const int64_t row_count = rows.end - rows.begin;
-  const int64_t depth = std::max<int64_t>(4, kStripFloats / row_count / kPieceDepth) * kPieceDepth;
+  const int64_t depth = EvenPart(call.k, std::max<int64_t>(512, kStripFloats / row_count));
   // Columns of A that are far apart cost a cache line each, once per panel: copied together first.
   const bool copy = call.a.column_stride != 1 && panels.end - panels.begin > 1;
   std::vector<float> strip(copy ? row_count * std::min(depth, call.k) : 0);
@@ -159,8 +167,8 @@ void GemmOver(ThreadPool& pool, const GemmCall<B>& call) {
   const double panel_ns =
       static_cast<double>(call.k * kPanel) * (0.2 + 0.02 * static_cast<double>(std::min(call.m, kStripRows)));
   const auto least = static_cast<int64_t>(4000 / panel_ns) + 1;
-  const int64_t wanted = std::max<int64_t>(1, panels * strips / (6 * pool.threads()));
-  const int64_t group = std::min(panels, pool.threads() == 1 ? panels : std::max(least, wanted));
+  const int64_t wanted = std::max<int64_t>(1, panels * strips / (12 * pool.threads()));
+  const int64_t group = EvenPart(panels, pool.threads() == 1 ? panels : std::max(least, wanted));
   const int64_t groups = (panels + group - 1) / group;
   const auto task = [&](int64_t index) {
     const int64_t strip = index / groups, first = index % groups * group;

@@ -4,6 +4,7 @@
 // Prints the milliseconds of both and LibTorch's time over ours, 1 or more where Gemm is at least equal; last, the smallest ratio. Exit
 // status 1 if that is below 1. Both get weights as they are stored for them: LibTorch's [N, K] row-major, ours packed.
 #include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/rand.h>
 
@@ -14,7 +15,6 @@
 #include <cstdlib>
 #include <functional>
 #include <thread>
-#include <vector>
 
 #include "engine/base/tensor.h"
 #include "kernels/gemm.h"
@@ -26,7 +26,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int64_t kShapes[][2] = {{576, 576}, {192, 576}, {1536, 576}, {576, 1536}, {49152, 576}};  // N, K
 constexpr int64_t kRows[] = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024};
-constexpr int kRounds = 9;
+constexpr int kRounds = 12;
 constexpr double kRoundS = 0.004;
 
 double Seconds(const std::function<void()>& work, int repeats) {
@@ -64,10 +64,10 @@ Times Compare(const std::function<void()>& ours, const std::function<void()>& th
 }
 
 // Largest difference of the two results, so that no one measures something else than the product.
-double Difference(const std::vector<float>& ours, const at::Tensor& theirs) {
-  const float* other = theirs.const_data_ptr<float>();
+double Difference(const at::Tensor& ours, const at::Tensor& theirs) {
+  const float *a = ours.const_data_ptr<float>(), *b = theirs.const_data_ptr<float>();
   double largest = 0;
-  for (size_t i = 0; i < ours.size(); ++i) largest = std::max<double>(largest, std::abs(ours[i] - other[i]));
+  for (int64_t i = 0; i < ours.numel(); ++i) largest = std::max<double>(largest, std::abs(a[i] - b[i]));
   return largest;
 }
 
@@ -78,14 +78,15 @@ int Main(int threads) {
   std::printf("%6s %6s %6s %10s %10s %7s %9s\n", "N", "K", "M", "Gemm ms", "MKL ms", "ratio", "GFLOP/s");
   for (const auto& [n, k] : kShapes) {
     const at::Tensor weight = at::rand({n, k});
-    std::vector<float> packed(PackedSize(n, k));
-    Pack(pool, {weight.const_data_ptr<float>(), k, 1}, n, k, packed.data());
+    at::Tensor packed = at::empty({PackedSize(n, k)});  // aligned, as the engine's weights are
+    Pack(pool, {weight.const_data_ptr<float>(), k, 1}, n, k, packed.mutable_data_ptr<float>());
     for (const int64_t m : kRows) {
       const at::Tensor x = at::rand({m, k});
-      std::vector<float> y(m * n);
+      at::Tensor y = at::empty({m, n});
       at::Tensor their_y = at::rand({m, n});
       const auto ours = [&] {
-        Gemm(pool, {x.const_data_ptr<float>(), k, 1}, m, k, packed.data(), n, {y.data(), n, kPanel}, Accumulate::kNo);
+        Gemm(pool, {x.const_data_ptr<float>(), k, 1}, m, k, packed.const_data_ptr<float>(), n,
+             {y.mutable_data_ptr<float>(), n, kPanel}, Accumulate::kNo);
       };
       const auto theirs = [&] { at::linear_out(their_y, x, weight); };
       const Times times = Compare(ours, theirs);
