@@ -3,23 +3,23 @@
 // runs out the youngest samples wait and are computed again. A sample's tokens and log-probabilities are a function of
 // the model, the prompt and its SamplingKey alone: not of the batch, the order, the memory budget or the threads.
 //
-//   scheduler.h   who takes part in the next pass          sampler.h    hidden states to tokens
-//   page_pool.h   who uses which page                      kv_cache.h   the pages' memory
+//   scheduler.h   who takes part in the next pass          sampler.h      hidden states to tokens
+//   page_pool.h   who uses which page                      kv_cache.h     the pages' memory
+//   drafter.h     tokens that a pass may check             speculation.h  how many it checks
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "engine/base/status.h"
 #include "engine/base/types.h"
+#include "engine/speculation.h"
 
 namespace hone {
-
-class Model;
-class Tokenizer;
 
 struct GenerationOptions {
   int32_t max_new_tokens = 256;
@@ -55,6 +55,7 @@ struct GenerationStats {
   int64_t tokens = 0;         // tokens drawn, those of samples that a cancellation ended included
   int64_t shared_tokens = 0;  // tokens whose pages were found instead of computed: common beginnings, resumed samples
   int64_t preemptions = 0;
+  SpeculationStats speculation;
 };
 
 // Receives a finished sample, without text, on the calling thread as soon as it ends.
@@ -67,6 +68,10 @@ class Generator {
  public:
   // `tokenizer` may be null when no stop texts are used.
   Generator(const Model* model, const Tokenizer* tokenizer, GeneratorLimits limits);
+
+  // Speculative decoding from the next Run on, or plain decoding for null. What was measured of the machine and of acceptance stays from Run to Run. Errors:
+  // a drafter that does not fit the model.
+  absl::Status UseDrafter(std::unique_ptr<Drafter> drafter);
 
   // Generates for all requests. Input errors (before the first token): no tokens wanted, an empty stop text, an empty
   // prompt, a prompt with tokens outside the vocabulary, more tokens than the model's positions, or one sequence larger
@@ -84,6 +89,8 @@ class Generator {
   const Tokenizer* tokenizer_;
   GeneratorLimits limits_;
   GenerationStats stats_;
+  std::unique_ptr<Drafter> drafter_;
+  std::unique_ptr<SpeculationPlanner> planner_;
 };
 
 }  // namespace hone

@@ -127,6 +127,14 @@ bool Scheduler::MakeRoom(const Sequence& sequence) {
   return true;
 }
 
+int32_t Scheduler::ReserveDraft(Sequence& sequence, int32_t most) {
+  while (static_cast<int64_t>(sequence.pages.size()) < PagesFor(sequence.length() + most) &&
+         pool_.free_pages() > watermark()) {
+    sequence.pages.push_back(pool_.Take());
+  }
+  return std::min(most, static_cast<int32_t>(sequence.pages.size()) * kPageTokens - sequence.length());
+}
+
 void Scheduler::Preempt(Sequence& youngest) {
   HONE_CHECK(&youngest == &running_.back());
   PublishPages(youngest, youngest.computed);

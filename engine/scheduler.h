@@ -25,6 +25,10 @@ struct Sequence {
   std::optional<StopText> stop_text;  // the Generator's
   bool finished = false;
 
+  // The Generator's: tokens after the last one that the planned pass checks, and how its drafts fared so far.
+  std::vector<TokenId> draft;
+  double drafts_expected = 0, drafts_drawn = 0;
+
   int32_t computed = 0;         // tokens whose keys and values are on the pages, the planned pass included
   std::vector<int32_t> pages;   // in the order of positions; shared ones first
   PrefixId prefix = kNoTokens;  // that of the first `prefix_pages` pages
@@ -33,7 +37,8 @@ struct Sequence {
   int32_t prompt_length() const { return static_cast<int32_t>(prompt->tokens.size()); }
   int32_t length() const { return prompt_length() + static_cast<int32_t>(sample.tokens.size()); }
   TokenId token(int32_t position) const {
-    return position < prompt_length() ? prompt->tokens[position] : sample.tokens[position - prompt_length()];
+    if (position < prompt_length()) return prompt->tokens[position];
+    return position < length() ? sample.tokens[position - prompt_length()] : draft[position - length()];
   }
 };
 
@@ -70,10 +75,15 @@ class Scheduler {
   // The rows of the next pass, oldest sequence first; their pages are there. Running sequences first, then waiting ones
   // while rows, places and pages last. Valid until the next Plan.
   const std::vector<Chunk>& Plan();
+  // Before the pass: how many of `most` drafted tokens after the sequence's last one find memory that nobody needs.
+  int32_t ReserveDraft(Sequence& sequence, int32_t most);
   // After the pass: the samples that begin now at prompts that are read. May preempt, which sets `computed` to 0.
   std::vector<Start> StartSamples();
   // The sample ended: its place and pages are free.
   void Finish(Sequence& sample);
+
+  // `drawn` of the drafted tokens became the sample's own: their keys and values are on the pages already.
+  void AcceptDraft(Sequence& sample, int32_t drawn) { sample.computed += drawn; }
 
   int64_t preemptions() const { return preemptions_; }
   int64_t shared_tokens() const { return shared_tokens_; }  // found on pages instead of computed, across sequences

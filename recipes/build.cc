@@ -11,6 +11,7 @@
 #include "absl/strings/strip.h"
 #include "engine/base/check.h"
 #include "engine/base/text.h"
+#include "engine/drafter.h"
 #include "engine/tokenizer.h"
 #include "rewards/verifier.h"
 #include "rollout/task.h"
@@ -72,6 +73,11 @@ absl::StatusOr<bool> ReadTokenizerOptions(Spec& spec) {
   return true;
 }
 
+absl::StatusOr<std::unique_ptr<Drafter>> NewNoDrafter(Spec& spec) {
+  HONE_RETURN_IF_ERROR(spec.Finish());
+  return std::unique_ptr<Drafter>();
+}
+
 // Sizes of a model are fields of the recipe; engine/model/model.h makes it.
 absl::StatusOr<bool> ReadNoOptions(Spec& spec) {
   HONE_RETURN_IF_ERROR(spec.Finish());
@@ -84,6 +90,10 @@ constexpr Component<std::unique_ptr<Task>> kTasks[] = {
 };
 constexpr Component<std::unique_ptr<Verifier>> kVerifiers[] = {
 #define VERIFIER(name, factory, description) {name, factory, description},
+#include "recipes/components.def"
+};
+constexpr Component<std::unique_ptr<Drafter>> kDrafters[] = {
+#define DRAFTER(name, factory, description) {name, factory, description},
 #include "recipes/components.def"
 };
 constexpr Component<std::unique_ptr<Advantage>> kAdvantages[] = {
@@ -168,8 +178,8 @@ Slot MakeSlot(const char* name, const Component<Product> (&menu)[count]) {
 
 std::vector<Slot> AllSlots() {
   return {MakeSlot("task", kTasks),           MakeSlot("verifier", kVerifiers),   MakeSlot("model", kModels),
-          MakeSlot("tokenizer", kTokenizers), MakeSlot("advantage", kAdvantages), MakeSlot("loss", kLosses),
-          MakeSlot("optimizer", kOptimizers), MakeSlot("schedule", kSchedules)};
+          MakeSlot("tokenizer", kTokenizers), MakeSlot("drafter", kDrafters),     MakeSlot("advantage", kAdvantages),
+          MakeSlot("loss", kLosses),          MakeSlot("optimizer", kOptimizers), MakeSlot("schedule", kSchedules)};
 }
 
 }  // namespace
@@ -180,6 +190,10 @@ absl::StatusOr<std::unique_ptr<Task>> BuildTask(absl::string_view spec, std::str
 
 absl::StatusOr<std::unique_ptr<Verifier>> BuildVerifier(absl::string_view spec, std::string* resolved) {
   return Build("verifier", kVerifiers, spec, resolved);
+}
+
+absl::StatusOr<std::unique_ptr<Drafter>> BuildDrafter(absl::string_view spec, std::string* resolved) {
+  return Build("drafter", kDrafters, spec, resolved);
 }
 
 absl::StatusOr<std::unique_ptr<Advantage>> BuildAdvantage(absl::string_view spec, std::string* resolved) {

@@ -7,6 +7,7 @@
 
 #include "absl/strings/string_view.h"
 #include "engine/base/status.h"
+#include "engine/drafter.h"
 #include "recipes/recipe.h"
 #include "trainer/run_options.h"
 
@@ -17,6 +18,8 @@ namespace hone {
 // options at their values in force; it builds an equal component.
 absl::StatusOr<std::unique_ptr<Task>> BuildTask(absl::string_view spec, std::string* resolved = nullptr);
 absl::StatusOr<std::unique_ptr<Verifier>> BuildVerifier(absl::string_view spec, std::string* resolved = nullptr);
+// Null for "none".
+absl::StatusOr<std::unique_ptr<Drafter>> BuildDrafter(absl::string_view spec, std::string* resolved = nullptr);
 absl::StatusOr<std::unique_ptr<Advantage>> BuildAdvantage(absl::string_view spec, std::string* resolved = nullptr);
 absl::StatusOr<std::unique_ptr<Loss>> BuildLoss(absl::string_view spec, std::string* resolved = nullptr);
 absl::StatusOr<AdamWOptions> BuildOptimizer(absl::string_view spec, std::string* resolved = nullptr);

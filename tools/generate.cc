@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_format.h"
 #include "engine/generator.h"
+#include "recipes/build.h"
 #include "tools/arguments.h"
 #include "tools/commands.h"
 #include "tools/generate_output.h"
@@ -24,7 +25,7 @@ constexpr double kMegabyte = 1 << 20;
 
 struct GenerateOptions {
   ModelOptions model;
-  std::string prompt, prompts, output, drafter;
+  std::string prompt, prompts, output, drafter = "none";
   std::vector<std::string> stop;
   int64_t n = 1, max_new_tokens = 0, top_k = 0, seed = 0, threads = 0, batch = kDefaultBatch;
   double temperature = 1, top_p = 1, min_p = 0, kv_mb = 0;
@@ -77,10 +78,17 @@ void PrintStats(const GenerationStats& stats) {
                absl::StrFormat("%d passes, %d rows, %d tokens drawn, %d tokens shared, %d preemptions", stats.passes,
                                stats.rows, stats.tokens, stats.shared_tokens, stats.preemptions)
                    .c_str());
+  const SpeculationStats& drafts = stats.speculation;
+  if (drafts.passes == 0) return;
+  std::fprintf(
+      stderr, "%s\n",
+      absl::StrFormat("%d passes with drafts: %d of %d drafted tokens accepted; %.3f s drafting, about %.3f s saved",
+                      drafts.passes, drafts.accepted, drafts.drafted, drafts.propose_s, drafts.saved_s)
+          .c_str());
 }
 
 absl::Status Generate(const GenerateOptions& options, const GenerateJob& job, const Model& model,
-                      const Tokenizer& tokenizer, GenerateOutput& output) {
+                      const Tokenizer& tokenizer, std::unique_ptr<Drafter> drafter, GenerateOutput& output) {
   GenerationOptions generation;
   generation.max_new_tokens = job.max_new_tokens;
   generation.temperature = static_cast<float>(options.temperature);
@@ -99,6 +107,7 @@ absl::Status Generate(const GenerateOptions& options, const GenerateJob& job, co
     return Interrupted() || !output.status().ok();
   };
   Generator generator(&model, &tokenizer, limits);
+  HONE_RETURN_IF_ERROR(generator.UseDrafter(std::move(drafter)));
   const absl::Status status = generator.Run(
       requests, generation, [&](size_t request, Sample sample) { output.Receive(request, std::move(sample)); },
       cancelled, [&](size_t request, int32_t, TokenId token) { output.Receive(request, token); });
@@ -107,8 +116,7 @@ absl::Status Generate(const GenerateOptions& options, const GenerateJob& job, co
 }
 
 absl::Status RunGenerate(const GenerateOptions& options) {
-  if (!options.drafter.empty())
-    return InputError("no drafter '", options.drafter, "'; this build decodes without drafts, leave --drafter out");
+  HONE_ASSIGN_OR_RETURN(std::unique_ptr<Drafter> drafter, BuildDrafter(options.drafter));
   ThreadPool pool(options.model.ThreadCount());
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer, LoadTokenizer(options.model.model));
   std::vector<Json> ids;
@@ -123,7 +131,7 @@ absl::Status RunGenerate(const GenerateOptions& options) {
   CatchInterrupts();
   const std::unique_ptr<GenerateOutput> output =
       StreamsText(options) ? NewTextOutput(job, *tokenizer) : NewJsonOutput(job, *tokenizer, writer);
-  const absl::Status generated = Generate(options, job, *model, *tokenizer, *output);
+  const absl::Status generated = Generate(options, job, *model, *tokenizer, std::move(drafter), *output);
   if (!generated.ok() && !absl::IsCancelled(generated)) return generated;
   HONE_RETURN_IF_ERROR(output->Finish());
   return absl::IsCancelled(generated) ? absl::CancelledError("interrupted; the finished samples were written")
@@ -149,7 +157,10 @@ int GenerateCommand(int argc, char** argv) {
   arguments.Double("min_p", "keeps tokens with this share of the likeliest one's probability", &options.min_p, 0, 1);
   arguments.Int("seed", "of the random numbers", &options.seed, 0);
   arguments.List("stop", "TEXT", "ends an answer", &options.stop);
-  arguments.Text("drafter", "SPEC", "speculative decoding", &options.drafter);
+  arguments.Text("drafter", "SPEC",
+                 "speculative decoding, which changes speed and no token: auto, history, ngram, draft_model(path=DIR); "
+                 "hone list drafter",
+                 &options.drafter);
   arguments.Flag("logprobs", "adds the log-probability of every token", &options.logprobs);
   arguments.Text("output", "FILE", "instead of standard output", &options.output);
   arguments.Int("batch", "most samples in flight", &options.batch, 1, 1 << 16);
