@@ -41,6 +41,13 @@ enum class DraftCost {
   kModelPass,  // a pass through a model of the drafter's own for each token
 };
 
+// What is to be trained beside the policy so that drafts keep up with it.
+struct DraftUpkeep {
+  Model* model = nullptr;                // null: nothing
+  std::span<const TokenId> head_tokens;  // what it may propose; empty: everything
+  bool reward_weighted = false;
+};
+
 // Not thread-safe. The order of calls: Attach once, then for each Run of the Generator Begin, then Propose and Finish as
 // often as they come. Finish ends a sample; of one that a cancellation ended nothing is said.
 class Drafter {
@@ -57,6 +64,8 @@ class Drafter {
   virtual void Begin(const kernels::SamplingFilter& /*filter*/) {}
   virtual void Propose(std::span<DraftRequest*> requests) = 0;
   virtual void Finish(uint64_t /*sequence*/, const Prompt& /*prompt*/, const Sample& /*sample*/) {}
+
+  virtual DraftUpkeep upkeep() { return {}; }
 
   // What the drafter wants said once to the user; empty where there is nothing. Cleared by the call.
   virtual std::string TakeWarning() { return ""; }
