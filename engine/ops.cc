@@ -89,8 +89,9 @@ struct LinearFunction : Function<LinearFunction> {
     const variable_list saved = context->get_saved_variables();
     const Tensor &x = saved[0], &packed = saved[1], &dy = gradients[0];
     ThreadPool& pool = KeptPool(context);
-    return {LinearInputGradient(pool, dy, packed, dy.size(1), x.size(1)), LinearWeightGradient(pool, x, dy, packed),
-            Tensor(), Tensor()};
+    // A frozen weight wants none, and its gradient costs as much as the product.
+    const Tensor dweight = context->needs_input_grad(1) ? LinearWeightGradient(pool, x, dy, packed) : Tensor();
+    return {LinearInputGradient(pool, dy, packed, dy.size(1), x.size(1)), dweight, Tensor(), Tensor()};
   }
 };
 
