@@ -42,7 +42,7 @@ enum class DraftCost {
 };
 
 // What is to be trained beside the policy so that drafts keep up with it.
-struct DraftUpkeep {
+struct DraftTarget {
   Model* model = nullptr;                // null: nothing
   std::span<const TokenId> head_tokens;  // what it may propose; empty: everything
   bool reward_weighted = false;
@@ -65,7 +65,7 @@ class Drafter {
   virtual void Propose(std::span<DraftRequest*> requests) = 0;
   virtual void Finish(uint64_t /*sequence*/, const Prompt& /*prompt*/, const Sample& /*sample*/) {}
 
-  virtual DraftUpkeep upkeep() { return {}; }
+  virtual DraftTarget upkeep() { return {}; }
 
   // What the drafter wants said once to the user; empty where there is nothing. Cleared by the call.
   virtual std::string TakeWarning() { return ""; }

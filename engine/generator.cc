@@ -392,9 +392,9 @@ absl::StatusOr<int64_t> CountPages(std::span<const GenerationRequest> requests, 
 Generator::Generator(const Model* model, const Tokenizer* tokenizer, GeneratorLimits limits)
     : model_(model), tokenizer_(tokenizer), limits_(limits) {}
 
-absl::Status Generator::UseDrafter(std::unique_ptr<Drafter> drafter) {
+absl::Status Generator::UseDrafter(Drafter* drafter) {
   if (drafter != nullptr) HONE_RETURN_IF_ERROR(drafter->Attach(*model_, tokenizer_));
-  drafter_ = std::move(drafter);
+  drafter_ = drafter;
   planner_ = drafter_ == nullptr ? nullptr : std::make_unique<SpeculationPlanner>(*drafter_);
   return absl::OkStatus();
 }
@@ -412,7 +412,7 @@ absl::Status Generator::Run(std::span<const GenerationRequest> requests, const G
   HONE_ASSIGN_OR_RETURN(const int64_t pages, CountPages(requests, options, config, limits_));
   const at::NoGradGuard no_gradient;
   const SchedulerLimits scheduling{pages, limits_.sequences, RowsPerPass(config, limits_.rows)};
-  Session session(*model_, tokenizer_, options, scheduling, {drafter_.get(), planner_.get()}, receive, receive_token,
+  Session session(*model_, tokenizer_, options, scheduling, {drafter_, planner_.get()}, receive, receive_token,
                   stats_);
   return session.Run(requests, cancelled) ? absl::OkStatus() : absl::CancelledError("generation was cancelled");
 }

@@ -69,9 +69,9 @@ class Generator {
   // `tokenizer` may be null when no stop texts are used.
   Generator(const Model* model, const Tokenizer* tokenizer, GeneratorLimits limits);
 
-  // Speculative decoding from the next Run on, or plain decoding for null. What was measured of the machine and of acceptance stays from Run to Run. Errors:
-  // a drafter that does not fit the model.
-  absl::Status UseDrafter(std::unique_ptr<Drafter> drafter);
+  // Speculative decoding from the next Run on, or plain decoding for null. What was measured of the machine and of acceptance stays from Run to Run. The
+  // drafter outlives the Generator. Errors: a drafter that does not fit the model.
+  absl::Status UseDrafter(Drafter* drafter);
 
   // Generates for all requests. Input errors (before the first token): no tokens wanted, an empty stop text, an empty
   // prompt, a prompt with tokens outside the vocabulary, more tokens than the model's positions, or one sequence larger
@@ -89,7 +89,7 @@ class Generator {
   const Tokenizer* tokenizer_;
   GeneratorLimits limits_;
   GenerationStats stats_;
-  std::unique_ptr<Drafter> drafter_;
+  Drafter* drafter_ = nullptr;
   std::unique_ptr<SpeculationPlanner> planner_;
 };
 

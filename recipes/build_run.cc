@@ -143,6 +143,7 @@ absl::StatusOr<RunOptions> BuildRun(const LoadedRecipe& loaded) {
   HONE_BUILD_AT(options.task, "task", BuildTask(recipe.task(), recipe.mutable_task()));
   if (!recipe.has_verifier()) recipe.set_verifier(options.task->DefaultVerifier());
   HONE_BUILD_AT(options.verifier, "verifier", BuildVerifier(recipe.verifier(), recipe.mutable_verifier()));
+  HONE_BUILD_AT(options.drafter, "drafter", BuildDrafter(recipe.drafter(), recipe.mutable_drafter()));
   HONE_RETURN_IF_ERROR(CheckTask(locations, recipe, *options.task));
   for (int i = 0; i < recipe.stage_size(); ++i) {
     HONE_ASSIGN_OR_RETURN(Stage stage, BuildStage(locations, absl::StrCat("stage[", i, "]"), *recipe.mutable_stage(i)));

@@ -54,6 +54,7 @@ absl::StatusOr<Rollout> Collector::Collect(std::vector<Prompt> prompts, int32_t 
   };
   HONE_RETURN_IF_ERROR(generator_->Run(requests, options, receive, cancelled));
   HONE_RETURN_IF_ERROR(decoding);
+  rollout.generation = generator_->stats();
   rollout.generate_s = SecondsSince(start) - rollout.verify_s;
   return rollout;
 }

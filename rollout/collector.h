@@ -22,6 +22,7 @@ struct Rollout {
   double generate_s = 0;
   double verify_s = 0;
   int64_t tokens = 0;  // sampled
+  GenerationStats generation;
 };
 
 class Collector {

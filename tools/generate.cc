@@ -88,7 +88,7 @@ void PrintStats(const GenerationStats& stats) {
 }
 
 absl::Status Generate(const GenerateOptions& options, const GenerateJob& job, const Model& model,
-                      const Tokenizer& tokenizer, std::unique_ptr<Drafter> drafter, GenerateOutput& output) {
+                      const Tokenizer& tokenizer, Drafter* drafter, GenerateOutput& output) {
   GenerationOptions generation;
   generation.max_new_tokens = job.max_new_tokens;
   generation.temperature = static_cast<float>(options.temperature);
@@ -107,16 +107,19 @@ absl::Status Generate(const GenerateOptions& options, const GenerateJob& job, co
     return Interrupted() || !output.status().ok();
   };
   Generator generator(&model, &tokenizer, limits);
-  HONE_RETURN_IF_ERROR(generator.UseDrafter(std::move(drafter)));
+  HONE_RETURN_IF_ERROR(generator.UseDrafter(drafter));
   const absl::Status status = generator.Run(
       requests, generation, [&](size_t request, Sample sample) { output.Receive(request, std::move(sample)); },
       cancelled, [&](size_t request, int32_t, TokenId token) { output.Receive(request, token); });
+  if (drafter != nullptr) {
+    if (const std::string warning = drafter->TakeWarning(); !warning.empty()) std::fprintf(stderr, "%s\n", warning.c_str());
+  }
   if (options.stats) PrintStats(generator.stats());
   return status;
 }
 
 absl::Status RunGenerate(const GenerateOptions& options) {
-  HONE_ASSIGN_OR_RETURN(std::unique_ptr<Drafter> drafter, BuildDrafter(options.drafter));
+  HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Drafter> drafter, BuildDrafter(options.drafter));
   ThreadPool pool(options.model.ThreadCount());
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer, LoadTokenizer(options.model.model));
   std::vector<Json> ids;
@@ -131,7 +134,7 @@ absl::Status RunGenerate(const GenerateOptions& options) {
   CatchInterrupts();
   const std::unique_ptr<GenerateOutput> output =
       StreamsText(options) ? NewTextOutput(job, *tokenizer) : NewJsonOutput(job, *tokenizer, writer);
-  const absl::Status generated = Generate(options, job, *model, *tokenizer, std::move(drafter), *output);
+  const absl::Status generated = Generate(options, job, *model, *tokenizer, drafter.get(), *output);
   if (!generated.ok() && !absl::IsCancelled(generated)) return generated;
   HONE_RETURN_IF_ERROR(output->Finish());
   return absl::IsCancelled(generated) ? absl::CancelledError("interrupted; the finished samples were written")

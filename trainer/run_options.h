@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/drafter.h"
 #include "rewards/verifier.h"
 #include "rollout/task.h"
 #include "trainer/advantage.h"
@@ -92,6 +93,7 @@ struct RunOptions {
   ModelSource model;
   std::unique_ptr<Task> task;
   std::unique_ptr<Verifier> verifier;
+  std::unique_ptr<Drafter> drafter;  // of all rollouts and evaluations; null: plain decoding
   std::vector<Stage> stages;
   EvaluationOptions evaluation;
 };

@@ -14,6 +14,7 @@
 #include "engine/checkpoint.h"
 #include "rollout/collector.h"
 #include "rollout/evaluation.h"
+#include "trainer/draft_upkeep.h"
 #include "trainer/learner.h"
 #include "trainer/new_model.h"
 
@@ -76,8 +77,9 @@ class TrainLoop {
   std::unique_ptr<Tokenizer> tokenizer_;
   std::unique_ptr<Model> model_;
   std::unique_ptr<Generator> generator_;
-  std::unique_ptr<Learner> learner_;  // of the current stage
-  int skipped_updates_ = 0;           // in a row
+  std::unique_ptr<DraftUpkeep> draft_upkeep_;  // null: there is no draft model, or it stays as it is
+  std::unique_ptr<Learner> learner_;           // of the current stage
+  int skipped_updates_ = 0;                    // in a row
 };
 
 absl::Status TrainLoop::Prepare() {
@@ -92,6 +94,11 @@ absl::Status TrainLoop::Prepare() {
   }
   HONE_RETURN_IF_ERROR(folder_.TruncateAfter(state_.step));
   generator_ = std::make_unique<Generator>(model_.get(), tokenizer_.get(), GeneratorLimits{});
+  HONE_RETURN_IF_ERROR(generator_->UseDrafter(options_.drafter.get()));
+  if (const DraftTarget target = options_.drafter ? options_.drafter->upkeep() : DraftTarget();
+      target.model != nullptr) {
+    draft_upkeep_ = std::make_unique<DraftUpkeep>(target, *model_);
+  }
   observer_.OnMessage(absl::StrFormat("model: %s, %d parameters, %d tokens in the vocabulary, %d threads",
                                       model_->config().family, model_->parameter_count(), model_->config().vocab_size,
                                       options_.threads));
@@ -223,6 +230,18 @@ void AddRolloutMetrics(const Rollout& rollout, Metrics& metrics) {
   metrics.Set("sample/truncated_fraction", truncated / samples);
 }
 
+// What speculation did; its decisions follow measured times, so these differ from run to run.
+void AddDrafterMetrics(const Rollout& rollout, Metrics& metrics) {
+  const GenerationStats& generation = rollout.generation;
+  const SpeculationStats& drafts = generation.speculation;
+  if (drafts.drafted == 0) return;
+  metrics.Set("drafter/accept_rate", static_cast<double>(drafts.accepted) / static_cast<double>(drafts.drafted));
+  metrics.Set("drafter/tokens_per_pass",
+              static_cast<double>(generation.tokens) / static_cast<double>(generation.passes));
+  metrics.Set("drafter/propose_s", drafts.propose_s);
+  metrics.Set("drafter/saved_s", drafts.saved_s);
+}
+
 // Groups whose samples differ in advantage carry a gradient; the others are left out and counted.
 std::vector<TrainGroup> TrainedGroups(const Stage& stage, Rollout& rollout, Metrics& metrics) {
   std::vector<RewardedSample> rewarded;
@@ -271,6 +290,7 @@ absl::Status TrainLoop::RlStep(const Stage& stage, Metrics& metrics) {
                                                            static_cast<int32_t>(stage.samples_per_prompt), generation));
   AddRolloutMetrics(rollout, metrics);
   const std::vector<TrainGroup> groups = TrainedGroups(stage, rollout, metrics);
+  AddDrafterMetrics(rollout, metrics);
   metrics.Set("staleness/mean", 0);
   metrics.Set("staleness/max", 0);
   metrics.Set("time/generate_s", rollout.generate_s);
@@ -280,7 +300,12 @@ absl::Status TrainLoop::RlStep(const Stage& stage, Metrics& metrics) {
   if (stage.samples_every > 0 && state_.stage_step % stage.samples_every == 0) {
     HONE_RETURN_IF_ERROR(folder_.WriteSamples(state_.step + 1, rollout.groups));
   }
-  return Learn(stage, groups, metrics);
+  HONE_RETURN_IF_ERROR(Learn(stage, groups, metrics));
+  if (draft_upkeep_ != nullptr) draft_upkeep_->Update(rollout.groups, metrics);
+  if (options_.drafter != nullptr) {
+    if (const std::string warning = options_.drafter->TakeWarning(); !warning.empty()) observer_.OnMessage(warning);
+  }
+  return absl::OkStatus();
 }
 
 absl::Status TrainLoop::Learn(const Stage& stage, const std::vector<TrainGroup>& groups, Metrics& metrics) {

@@ -112,7 +112,7 @@ class DraftModelDrafter : public Drafter {
 
   std::string TakeWarning() override { return std::exchange(warning_, ""); }
 
-  DraftUpkeep upkeep() override {
+  DraftTarget upkeep() override {
     return {options_.distill ? model_.get() : nullptr, head_ids_, options_.reward_weighted};
   }
 
