@@ -7,6 +7,7 @@ int TrainCommand(int argc, char** argv);
 int ResumeCommand(int argc, char** argv);
 int GenerateCommand(int argc, char** argv);
 int LogprobsCommand(int argc, char** argv);
+int DistillCommand(int argc, char** argv);
 int EvalCommand(int argc, char** argv);
 int ScoreCommand(int argc, char** argv);
 int ExportCommand(int argc, char** argv);

@@ -26,6 +26,7 @@ constexpr Command kCommands[] = {
     {"logprobs", hone::LogprobsCommand, "scores given tokens with the trainer's forward pass"},
     {"eval", hone::EvalCommand, "measures pass@k on a task's held-out prompts"},
     {"score", hone::ScoreCommand, "runs a verifier over a file of answers"},
+    {"distill", hone::DistillCommand, "trains a draft model for speculative decoding"},
     {"export", hone::ExportCommand, "writes a checkpoint as a model folder"},
     {"tokenize", hone::TokenizeCommand, "shows a model's tokens for texts"},
     {"list", hone::ListCommand, "lists the components, their options and papers"},

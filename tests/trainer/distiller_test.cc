@@ -10,6 +10,7 @@
 #include "absl/strings/match.h"
 #include "engine/base/random.h"
 #include "engine/base/tensor.h"
+#include "engine/ops.h"
 #include "tests/trainer/family_testing.h"
 #include "trainer/student.h"
 
@@ -35,7 +36,9 @@ ModelConfig SmallConfig(bool tied) {
 
 // A teacher, its student of two layers, and answers of 1 .. 9 tokens to prompts around a page of 16.
 struct World {
-  explicit World(bool tied = true) : pool(1), teacher(RandomModel(SmallConfig(tied), &pool, 3)), student(Student()) {
+  explicit World(bool tied = true) : pool(2), teacher(RandomModel(SmallConfig(tied), &pool, 3)), student(Student()) {
+    // As in the binary; OpenMP's threads wait by spinning, which on a busy machine takes seconds.
+    ops::UseOneTensorThread();
     RandomSequence random(5, RandomStream::kTask, 1);
     for (const uint32_t length : {3u, 16u, 21u}) {
       prompts.push_back(Tokens(random, length));
