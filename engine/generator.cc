@@ -412,8 +412,7 @@ absl::Status Generator::Run(std::span<const GenerationRequest> requests, const G
   HONE_ASSIGN_OR_RETURN(const int64_t pages, CountPages(requests, options, config, limits_));
   const at::NoGradGuard no_gradient;
   const SchedulerLimits scheduling{pages, limits_.sequences, RowsPerPass(config, limits_.rows)};
-  Session session(*model_, tokenizer_, options, scheduling, {drafter_, planner_.get()}, receive, receive_token,
-                  stats_);
+  Session session(*model_, tokenizer_, options, scheduling, {drafter_, planner_.get()}, receive, receive_token, stats_);
   return session.Run(requests, cancelled) ? absl::OkStatus() : absl::CancelledError("generation was cancelled");
 }
 

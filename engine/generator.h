@@ -72,6 +72,8 @@ class Generator {
   // Speculative decoding from the next Run on, or plain decoding for null. What was measured of the machine and of acceptance stays from Run to Run. The
   // drafter outlives the Generator. Errors: a drafter that does not fit the model.
   absl::Status UseDrafter(Drafter* drafter);
+  // Checks all that the drafter proposes, whether it pays or not: for tests.
+  void CheckEveryDraft() { planner_->CheckEveryDraft(); }
 
   // Generates for all requests. Input errors (before the first token): no tokens wanted, an empty stop text, an empty
   // prompt, a prompt with tokens outside the vocabulary, more tokens than the model's positions, or one sequence larger

@@ -82,7 +82,7 @@ double Acceptance::Chance(float confidence) const {
 
 double SpeculationPlanner::DraftingSeconds(int64_t samples) const {
   if (drafter_.cost() == DraftCost::kNothing) return 0;
-  if (drafted_token_s_ > 0) return drafted_token_s_;
+  if (drafting_.Knows(samples)) return drafting_.Seconds(samples);
   return drafter_.relative_cost() * cost_.Seconds(samples);
 }
 
@@ -94,6 +94,7 @@ void SpeculationPlanner::Pause(int64_t samples) {
 
 int32_t SpeculationPlanner::MostToAsk(int64_t samples) {
   if (samples == 0) return 0;
+  if (check_every_draft_) return kMostToAsk;
   // A batch that has shrunk is another matter.
   if (wait_ > 0 && samples >= paused_samples_ - paused_samples_ / 8) {
     --wait_;
@@ -131,14 +132,17 @@ void SpeculationPlanner::Choose(int64_t rows, int64_t rows_left, std::span<Plann
       chance *= std::min(kMostChance, acceptance_.Chance(token.confidence) * drafts[i].trust);
       candidates.push_back({chance, i});
     }
-    drafts[i].length = 0;
     deepest = std::max(deepest, drafts[i].request.draft.size());
+    drafts[i].length = 0;
+    if (!check_every_draft_) continue;
+    drafts[i].length =
+        static_cast<int32_t>(std::min<int64_t>(std::max<int64_t>(0, rows_left), drafts[i].request.draft.size()));
+    rows_left -= drafts[i].length;
   }
   if (deepest > 0 && drafter_.cost() == DraftCost::kModelPass) {
-    const double each = propose_s / static_cast<double>(deepest),
-                 now = DraftingSeconds(static_cast<int64_t>(drafts.size()));
-    drafted_token_s_ = now + kNewShare * (std::min(each, kMostOutlier * now) - now);
+    drafting_.Observe(static_cast<int64_t>(drafts.size()), propose_s / static_cast<double>(deepest));
   }
+  if (check_every_draft_) return;
   // Chances fall along a draft, so that the best ones of all drafts are beginnings of them.
   std::stable_sort(candidates.begin(), candidates.end(),
                    [](const Candidate& a, const Candidate& b) { return a.chance > b.chance; });

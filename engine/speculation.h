@@ -72,6 +72,9 @@ class SpeculationPlanner {
   // `rows_left`: drafted tokens that it has room for. `propose_s`: what the drafts took.
   void Choose(int64_t rows, int64_t rows_left, std::span<PlannedDraft> drafts, double propose_s);
 
+  // From now on everything is asked for and checked: for tests.
+  void CheckEveryDraft() { check_every_draft_ = true; }
+
   PassCost& cost() { return cost_; }
   Acceptance& acceptance() { return acceptance_; }
 
@@ -81,9 +84,10 @@ class SpeculationPlanner {
   void Pause(int64_t samples);
 
   Drafter& drafter_;
+  bool check_every_draft_ = false;
   PassCost cost_;
   Acceptance acceptance_;
-  double drafted_token_s_ = 0;    // measured, where drafting is not a pass of a model
+  PassCost drafting_;             // seconds of a drafted token by samples, where a model drafts
   int64_t since_plain_ = 0;       // passes with drafts in a row
   int64_t wait_ = 0, pause_ = 1;  // passes until drafts are asked for again, and how many the next time
   int64_t paused_samples_ = 0;    // how many samples there were when they did not pay

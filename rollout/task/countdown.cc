@@ -39,6 +39,7 @@ struct CountdownOptions {
   bool canonical = true;  // demonstrations
   double held_out_fraction = 0.1;
   uint64_t seed = 1;
+  uint64_t problems = 0;  // to train on, again and again; 0: new ones for ever
 };
 
 struct Problem {
@@ -240,7 +241,9 @@ class CountdownTask : public Task {
  public:
   explicit CountdownTask(const CountdownOptions& options) : options_(options) {}
 
-  std::optional<uint64_t> Size(Split) const override { return std::nullopt; }
+  std::optional<uint64_t> Size(Split split) const override {
+    return split == Split::kTrain && options_.problems > 0 ? std::optional(options_.problems) : std::nullopt;
+  }
 
   Prompt At(Split split, uint64_t index) const override {
     const uint64_t key = 2 * index + (split == Split::kHeldOut ? 1 : 0);
@@ -312,6 +315,7 @@ absl::StatusOr<std::unique_ptr<Task>> NewCountdownTask(Spec& spec) {
   // A task always holds something out, or it could not be evaluated.
   options.held_out_fraction = spec.Double("held_out_fraction", options.held_out_fraction, 0.001, 0.9);
   options.seed = static_cast<uint64_t>(spec.Int("seed", 1, 0, INT64_MAX));
+  options.problems = static_cast<uint64_t>(spec.Int("problems", 0, 0, INT64_MAX / 4));
   HONE_RETURN_IF_ERROR(spec.Finish());
   auto task = std::make_unique<CountdownTask>(options);
   HONE_RETURN_IF_ERROR(task->Probe());
