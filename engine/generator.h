@@ -72,7 +72,7 @@ class Generator {
   // Speculative decoding from the next Run on, or plain decoding for null. What was measured of the machine and of acceptance stays from Run to Run. The
   // drafter outlives the Generator. Errors: a drafter that does not fit the model.
   absl::Status UseDrafter(Drafter* drafter);
-  // Checks all that the drafter proposes, whether it pays or not: for tests.
+  // Checks all that the drafter proposes, whether it pays or not, to see what a drafter is worth.
   void CheckEveryDraft() { planner_->CheckEveryDraft(); }
 
   // Generates for all requests. Input errors (before the first token): no tokens wanted, an empty stop text, an empty

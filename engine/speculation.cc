@@ -14,6 +14,8 @@ constexpr int64_t kPlainEvery = 64;
 constexpr int64_t kLongestPause = 128;
 constexpr int32_t kMostToAsk = 64;
 
+// Row counts beyond those seen are taken to be cheap, so that they are tried: one pass then tells.
+constexpr double kUntriedPrice = 0.5;
 constexpr int64_t kExactRows = 32;
 constexpr double kNewShare = 0.25;     // of an observation in a running mean
 constexpr double kMostOutlier = 2;     // a pass that someone else slowed down counts at most so many times the mean
@@ -51,7 +53,7 @@ double PassCost::Seconds(int64_t rows) const {
   const auto more = static_cast<double>(rows - below->first);
   if (above == seconds_.end()) {
     const double price = row_seconds_ > 0 ? row_seconds_ : below->second / static_cast<double>(below->first);
-    return below->second + more * price;
+    return below->second + more * price * kUntriedPrice;
   }
   // More rows never take less, whatever the noise.
   const double rise = std::max(0.0, above->second - below->second) / static_cast<double>(above->first - below->first);

@@ -29,7 +29,7 @@ struct GenerateOptions {
   std::vector<std::string> stop;
   int64_t n = 1, max_new_tokens = 0, top_k = 0, seed = 0, threads = 0, batch = kDefaultBatch;
   double temperature = 1, top_p = 1, min_p = 0, kv_mb = 0;
-  bool chat = false, logprobs = false, stats = false;
+  bool chat = false, logprobs = false, stats = false, check_every_draft = false;
 };
 
 absl::Status ReadPrompts(const GenerateOptions& options, const Tokenizer& tokenizer, std::vector<Json>& ids,
@@ -108,11 +108,13 @@ absl::Status Generate(const GenerateOptions& options, const GenerateJob& job, co
   };
   Generator generator(&model, &tokenizer, limits);
   HONE_RETURN_IF_ERROR(generator.UseDrafter(drafter));
+  if (options.check_every_draft && drafter != nullptr) generator.CheckEveryDraft();
   const absl::Status status = generator.Run(
       requests, generation, [&](size_t request, Sample sample) { output.Receive(request, std::move(sample)); },
       cancelled, [&](size_t request, int32_t, TokenId token) { output.Receive(request, token); });
   if (drafter != nullptr) {
-    if (const std::string warning = drafter->TakeWarning(); !warning.empty()) std::fprintf(stderr, "%s\n", warning.c_str());
+    if (const std::string warning = drafter->TakeWarning(); !warning.empty())
+      std::fprintf(stderr, "%s\n", warning.c_str());
   }
   if (options.stats) PrintStats(generator.stats());
   return status;
@@ -164,6 +166,9 @@ int GenerateCommand(int argc, char** argv) {
                  "speculative decoding, which changes speed and no token: auto, history, ngram, draft_model(path=DIR); "
                  "hone list drafter",
                  &options.drafter);
+  arguments.Flag("check_every_draft",
+                 "checks all drafted tokens, whether it pays or not: to see what a drafter is worth",
+                 &options.check_every_draft);
   arguments.Flag("logprobs", "adds the log-probability of every token", &options.logprobs);
   arguments.Text("output", "FILE", "instead of standard output", &options.output);
   arguments.Int("batch", "most samples in flight", &options.batch, 1, 1 << 16);

@@ -291,9 +291,9 @@ TEST(PassCost, StraightLinesBetweenWhatWasSeen) {
   PassCost cost;
   EXPECT_EQ(cost.Seconds(4), 0);
   cost.Observe(8, 0.010);
-  EXPECT_DOUBLE_EQ(cost.Seconds(16), 0.020);  // in proportion, until more is known
+  EXPECT_DOUBLE_EQ(cost.Seconds(16), 0.015);  // half of what is in proportion, until more is known
   cost.ObservePrompts(100, 0.050);            // 0.5 ms a row
-  EXPECT_DOUBLE_EQ(cost.Seconds(16), 0.010 + 8 * 0.0005);
+  EXPECT_DOUBLE_EQ(cost.Seconds(16), 0.010 + 8 * 0.00025);
   cost.Observe(24, 0.018);
   EXPECT_DOUBLE_EQ(cost.Seconds(16), 0.014);
   EXPECT_TRUE(cost.Knows(9));

@@ -177,6 +177,11 @@ TEST(ComponentsTest, EveryComponentIsListedWithPaperAndBuildsFromItsDefaults) {
     if (info.slot == "task") status = BuildTask(info.spec, &resolved).status();
     if (info.slot == "verifier") status = BuildVerifier(info.spec, &resolved).status();
     if (info.slot == "advantage") status = BuildAdvantage(info.spec, &resolved).status();
+    if (info.slot == "drafter") status = BuildDrafter(info.spec, &resolved).status();
+    if (info.name == "draft_model") {  // has no default for its folder
+      EXPECT_TRUE(absl::StrContains(status.message(), "path=DIR")) << status;
+      continue;
+    }
     if (info.slot == "loss") status = BuildLoss(info.spec, &resolved).status();
     if (info.slot == "optimizer") status = BuildOptimizer(info.spec, &resolved).status();
     if (info.slot == "schedule") status = BuildSchedule(info.spec, 1, 10, &resolved).status();
@@ -185,8 +190,9 @@ TEST(ComponentsTest, EveryComponentIsListedWithPaperAndBuildsFromItsDefaults) {
     EXPECT_TRUE(status.ok()) << status;
     EXPECT_EQ(resolved, info.spec);
   }
-  for (const char* name : {"task countdown", "verifier countdown", "model llama", "tokenizer sentencepiece",
-                           "advantage grpo", "loss ppo_clip", "optimizer adamw", "schedule cosine"}) {
+  for (const char* name :
+       {"task countdown", "verifier countdown", "model llama", "tokenizer sentencepiece", "drafter history",
+        "advantage grpo", "loss ppo_clip", "optimizer adamw", "schedule cosine"}) {
     EXPECT_TRUE(names.contains(name)) << name;
   }
 }
@@ -203,10 +209,10 @@ TEST(ComponentsTest, SlotsByName) {
   ASSERT_TRUE(losses.ok());
   EXPECT_EQ((*losses)[0].description, "Clipped probability ratio; upper bound apart");
   EXPECT_EQ((*losses)[0].paper, "https://arxiv.org/abs/1707.06347, https://arxiv.org/abs/2503.14476");
-  EXPECT_EQ(ListComponents("advantages").status().message(),
-            "no slot 'advantages'; have: task, verifier, model, tokenizer, advantage, loss, optimizer, schedule; did "
-            "you mean "
-            "'advantage'?");
+  EXPECT_EQ(
+      ListComponents("advantages").status().message(),
+      "no slot 'advantages'; have: task, verifier, model, tokenizer, drafter, advantage, loss, optimizer, schedule; "
+      "did you mean 'advantage'?");
 }
 
 }  // namespace
