@@ -60,6 +60,7 @@ class Session {
         cache_(config_.layers, config_.kv_heads, config_.head_dim, limits.pages, LayerStorage::kEachLayer),
         scheduler_(limits),
         sampler_(model, {options.temperature, options.top_p, options.top_k, options.min_p}) {
+    if (drafter_ != nullptr && drafter_->upkeep().model != nullptr) planner_->acceptance().Fade();
     if (drafter_ != nullptr) drafter_->Begin({options.temperature, options.top_p, options.top_k, options.min_p});
   }
 

@@ -74,6 +74,11 @@ void Acceptance::Observe(float confidence, bool accepted) {
   }
 }
 
+void Acceptance::Fade() {
+  all_ = {all_.tried / 2, all_.accepted / 2};
+  for (Tally& tally : tallies_) tally = {tally.tried / 2, tally.accepted / 2};
+}
+
 double Acceptance::Mean() const { return (all_.accepted + kPriorMean * kPriorTrials) / (all_.tried + kPriorTrials); }
 
 double Acceptance::Chance(float confidence) const {

@@ -33,6 +33,8 @@ class PassCost {
 class Acceptance {
  public:
   void Observe(float confidence, bool accepted);
+  // Halves the weight of what was seen: the drafter has changed, and is worth another try.
+  void Fade();
   // Chance that a token of this confidence is drawn if those before it are.
   double Chance(float confidence) const;
   double Mean() const;  // over all confidences

@@ -144,6 +144,8 @@ absl::StatusOr<RunOptions> BuildRun(const LoadedRecipe& loaded) {
   if (!recipe.has_verifier()) recipe.set_verifier(options.task->DefaultVerifier());
   HONE_BUILD_AT(options.verifier, "verifier", BuildVerifier(recipe.verifier(), recipe.mutable_verifier()));
   HONE_BUILD_AT(options.drafter, "drafter", BuildDrafter(recipe.drafter(), recipe.mutable_drafter()));
+  options.check_every_draft = recipe.check_every_draft();
+  recipe.set_check_every_draft(options.check_every_draft);  // says so in the resolved text
   HONE_RETURN_IF_ERROR(CheckTask(locations, recipe, *options.task));
   for (int i = 0; i < recipe.stage_size(); ++i) {
     HONE_ASSIGN_OR_RETURN(Stage stage, BuildStage(locations, absl::StrCat("stage[", i, "]"), *recipe.mutable_stage(i)));

@@ -94,6 +94,7 @@ struct RunOptions {
   std::unique_ptr<Task> task;
   std::unique_ptr<Verifier> verifier;
   std::unique_ptr<Drafter> drafter;  // of all rollouts and evaluations; null: plain decoding
+  bool check_every_draft = false;
   std::vector<Stage> stages;
   EvaluationOptions evaluation;
 };

@@ -95,6 +95,7 @@ absl::Status TrainLoop::Prepare() {
   HONE_RETURN_IF_ERROR(folder_.TruncateAfter(state_.step));
   generator_ = std::make_unique<Generator>(model_.get(), tokenizer_.get(), GeneratorLimits{});
   HONE_RETURN_IF_ERROR(generator_->UseDrafter(options_.drafter.get()));
+  if (options_.check_every_draft && options_.drafter != nullptr) generator_->CheckEveryDraft();
   if (const DraftTarget target = options_.drafter ? options_.drafter->upkeep() : DraftTarget();
       target.model != nullptr) {
     draft_upkeep_ = std::make_unique<DraftUpkeep>(target, *model_);
