@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <fstream>
 
@@ -73,10 +74,10 @@ int64_t DefaultKvBytes() {
   return GeneratorLimits{}.kv_bytes;
 }
 
-void PrintStats(const GenerationStats& stats) {
+void PrintStats(const GenerationStats& stats, double seconds) {
   std::fprintf(stderr, "%s\n",
-               absl::StrFormat("%d passes, %d rows, %d tokens drawn, %d tokens shared, %d preemptions", stats.passes,
-                               stats.rows, stats.tokens, stats.shared_tokens, stats.preemptions)
+               absl::StrFormat("%d passes, %d rows, %d tokens drawn, %d tokens shared, %d preemptions, %.3f s",
+                               stats.passes, stats.rows, stats.tokens, stats.shared_tokens, stats.preemptions, seconds)
                    .c_str());
   const SpeculationStats& drafts = stats.speculation;
   if (drafts.passes == 0) return;
@@ -109,6 +110,8 @@ absl::Status Generate(const GenerateOptions& options, const GenerateJob& job, co
   Generator generator(&model, &tokenizer, limits);
   HONE_RETURN_IF_ERROR(generator.UseDrafter(drafter));
   if (options.check_every_draft && drafter != nullptr) generator.CheckEveryDraft();
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point start = Clock::now();
   const absl::Status status = generator.Run(
       requests, generation, [&](size_t request, Sample sample) { output.Receive(request, std::move(sample)); },
       cancelled, [&](size_t request, int32_t, TokenId token) { output.Receive(request, token); });
@@ -116,7 +119,7 @@ absl::Status Generate(const GenerateOptions& options, const GenerateJob& job, co
     if (const std::string warning = drafter->TakeWarning(); !warning.empty())
       std::fprintf(stderr, "%s\n", warning.c_str());
   }
-  if (options.stats) PrintStats(generator.stats());
+  if (options.stats) PrintStats(generator.stats(), std::chrono::duration<double>(Clock::now() - start).count());
   return status;
 }
 
