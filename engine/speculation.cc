@@ -9,6 +9,7 @@ namespace {
 
 // Drafts have to promise this much more than plain decoding: estimates err, and equal is not worth the risk.
 constexpr double kLeastGain = 1.03;
+constexpr double kLeastTrialGain = 1.25;
 // A pass without drafts after so many with: keeps the price of plain decoding current.
 constexpr int64_t kPlainEvery = 64;
 constexpr int64_t kLongestPause = 128;
@@ -114,7 +115,8 @@ int32_t SpeculationPlanner::MostToAsk(int64_t samples) {
   }
   if (drafter_.cost() == DraftCost::kNothing) return kMostToAsk;
   const double plain = cost_.Seconds(samples), chance = std::min(kMostChance, acceptance_.Mean());
-  double tokens = 1, chain = 1, best = kLeastGain / plain;
+  // The first drafts of a model cost more: it has to read the prompts.
+  double tokens = 1, chain = 1, best = (drafting_.Knows(samples) ? kLeastGain : kLeastTrialGain) / plain;
   int32_t most = 0;
   for (int32_t length = 1; length <= kMostToAsk; ++length) {
     chain *= chance;
@@ -168,11 +170,13 @@ void SpeculationPlanner::Choose(int64_t rows, int64_t rows_left, std::span<Plann
   }
   for (size_t n = 0; n < chosen; ++n) ++drafts[candidates[n].draft].length;
   since_plain_ += chosen > 0 ? 1 : 0;
-  if (saved_s > propose_s) {
-    pause_ = 1;
-  } else {
-    Pause(static_cast<int64_t>(drafts.size()));
-  }
+  // One bad draft says little: what counts is whether asking pays in the mean.
+  const double net_s = saved_s - propose_s;
+  if (net_s > 0) pause_ = 1;
+  worth_s_ += kNewShare * (net_s - worth_s_);
+  if (worth_s_ >= 0) return;
+  worth_s_ = 0;
+  Pause(static_cast<int64_t>(drafts.size()));
 }
 
 }  // namespace hone

@@ -190,7 +190,7 @@ TEST(Speculation, ChangesNoByteOnAFolder) {
   ThreadPool pool(2);
   auto model = LoadModel(folder, &pool);
   ASSERT_TRUE(model.ok()) << model.status();
-  CompareAll(**model, 50, 4, 6, 0);
+  CompareAll(**model, 50, 4, 3, 0);
 }
 
 // The policy as its own draft model: at temperature 0 and 1 alike every token is accepted, as both draw with the same number from the
@@ -260,7 +260,7 @@ TEST(Planner, ChecksNothingWhereARowCostsAToken) {
   for (const int64_t rows : {32, 64, 128, 256}) planner.cost().Observe(rows, 0.001 * rows);
   EXPECT_GT(planner.MostToAsk(32), 0);
   std::vector<PlannedDraft> drafts(32, Draft(4, 0.9f));
-  planner.Choose(32, 1000, drafts, 0);
+  planner.Choose(32, 1000, drafts, 0.001);
   for (const PlannedDraft& draft : drafts) EXPECT_EQ(draft.length, 0);
   EXPECT_EQ(planner.MostToAsk(32), 0);  // a pause
   planner.cost().Observe(20, 0.020);
