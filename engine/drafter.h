@@ -63,7 +63,9 @@ class Drafter {
   virtual absl::Status Attach(const Model& /*model*/, const Tokenizer* /*tokenizer*/) { return absl::OkStatus(); }
   virtual void Begin(const kernels::SamplingFilter& /*filter*/) {}
   virtual void Propose(std::span<DraftRequest*> requests) = 0;
-  virtual void Finish(uint64_t /*sequence*/, const Prompt& /*prompt*/, const Sample& /*sample*/) {}
+  virtual void Finish(uint64_t /*sequence*/) {}
+  // A finished sample, for those that learn from them. Where drafts have not paid for long, only some are shown.
+  virtual void Learn(const Prompt& /*prompt*/, const Sample& /*sample*/) {}
 
   virtual DraftTarget upkeep() { return {}; }
 

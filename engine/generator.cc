@@ -309,7 +309,10 @@ class Session {
     const bool stops = EndsAnswer(token) || (sequence.stop_text && sequence.stop_text->Push(token));
     if (!stops && static_cast<int32_t>(sample.tokens.size()) < options_.max_new_tokens) return;
     sample.finish_reason = stops ? FinishReason::kStop : FinishReason::kLength;
-    if (drafter_ != nullptr) drafter_->Finish(IdOf(sequence), *sequence.prompt, sample);
+    if (drafter_ != nullptr) {
+      drafter_->Finish(IdOf(sequence));
+      if (planner_->ShowsSample(sample.index)) drafter_->Learn(*sequence.prompt, sample);
+    }
     scheduler_.Finish(sequence);
     receive_(sequence.request, std::move(sample));
   }

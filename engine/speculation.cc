@@ -100,6 +100,12 @@ void SpeculationPlanner::Pause(int64_t samples) {
   paused_samples_ = samples;
 }
 
+bool SpeculationPlanner::ShowsSample(int32_t index) const {
+  constexpr int64_t kLongPause = 8;
+  constexpr int32_t kShownOf = 4;
+  return check_every_draft_ || pause_ < kLongPause || index % kShownOf == 0;
+}
+
 int32_t SpeculationPlanner::MostToAsk(int64_t samples) {
   if (samples == 0) return 0;
   if (check_every_draft_) return kMostToAsk;

@@ -74,6 +74,8 @@ class SpeculationPlanner {
   // `rows_left`: drafted tokens that it has room for. `propose_s`: what the drafts took.
   void Choose(int64_t rows, int64_t rows_left, std::span<PlannedDraft> drafts, double propose_s);
 
+  // Whether the drafter is to learn from a group's sample of this index.
+  bool ShowsSample(int32_t index) const;
   // From now on everything is asked for and checked, to see what a drafter is worth.
   void CheckEveryDraft() { check_every_draft_ = true; }
 

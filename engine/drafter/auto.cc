@@ -21,9 +21,7 @@ class AutoDrafter : public Drafter {
     ngram_->Propose(left);
   }
 
-  void Finish(uint64_t sequence, const Prompt& prompt, const Sample& sample) override {
-    history_->Finish(sequence, prompt, sample);
-  }
+  void Learn(const Prompt& prompt, const Sample& sample) override { history_->Learn(prompt, sample); }
 
  private:
   std::unique_ptr<Drafter> history_, ngram_;

@@ -103,7 +103,7 @@ class DraftModelDrafter : public Drafter {
     }
   }
 
-  void Finish(uint64_t sequence, const Prompt&, const Sample&) override {
+  void Finish(uint64_t sequence) override {
     const auto runner = runners_.find(sequence);
     if (runner == runners_.end()) return;
     for (auto page = runner->second.pages.rbegin(); page != runner->second.pages.rend(); ++page) pool_->Release(*page);

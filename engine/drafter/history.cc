@@ -18,8 +18,7 @@ struct Order {
   int32_t length;
   enum { kSamePrompt, kAnyPrompt } scope;
 };
-constexpr Order kOrders[] = {{kWhole, Order::kSamePrompt}, {8, Order::kSamePrompt}, {4, Order::kSamePrompt},
-                             {12, Order::kAnyPrompt},      {6, Order::kAnyPrompt},  {3, Order::kAnyPrompt}};
+constexpr Order kOrders[] = {{kWhole, Order::kSamePrompt}, {4, Order::kSamePrompt}, {6, Order::kAnyPrompt}};
 constexpr int kOrderCount = std::size(kOrders);
 
 // What came next in one context. Newer rollouts count more: the policy moves. A node holds the likeliest few tokens.
@@ -74,7 +73,7 @@ class Nodes {
 
   void Add(uint64_t key, TokenId token) {
     if (young_.size() >= half_) {
-      old_ = std::move(young_);
+      std::swap(old_, young_);
       young_.clear();
     }
     const auto [entry, is_new] = young_.try_emplace(key);
@@ -100,7 +99,7 @@ class HistoryDrafter : public Drafter {
     for (DraftRequest* request : requests) ProposeOne(*request);
   }
 
-  void Finish(uint64_t, const Prompt& prompt, const Sample& sample) override {
+  void Learn(const Prompt& prompt, const Sample& sample) override {
     uint64_t whole = PromptHash(prompt);
     for (size_t i = 0; i < sample.tokens.size(); ++i) {
       for (int order = 0; order < kOrderCount; ++order) {
@@ -181,7 +180,7 @@ class HistoryDrafter : public Drafter {
 absl::StatusOr<std::unique_ptr<Drafter>> NewHistoryDrafter(Spec& spec) {
   // 8: by then the product of their chances has mostly fallen below what a row of a pass costs.
   const auto max_tokens = static_cast<int32_t>(spec.Int("max_tokens", 8, 1, 64));
-  // About 200,000 rollout tokens in six contexts each.
+  // About 300,000 rollout tokens in three contexts each.
   const int64_t memory_mb = spec.Int("memory_mb", 64, 1, 1 << 20);
   HONE_RETURN_IF_ERROR(spec.Finish());
   return std::make_unique<HistoryDrafter>(max_tokens, memory_mb);
