@@ -160,7 +160,7 @@ void CompareAll(const Model& model, int prompt_count, int32_t n, int32_t new_tok
           preemptions += outcome.stats.preemptions;
           const SpeculationStats& stats = outcome.stats.speculation;
           EXPECT_EQ(outcome.stats.tokens, plain.stats.tokens);
-          if (name != "ngram" || temperature == 0) {
+          if (name != "ngram" || (temperature == 0 && few_pages > 0)) {  // short answers may repeat nothing
             EXPECT_GT(stats.drafted, 0);
           }
           if (name == "truth") {
