@@ -160,7 +160,9 @@ void CompareAll(const Model& model, int prompt_count, int32_t n, int32_t new_tok
           preemptions += outcome.stats.preemptions;
           const SpeculationStats& stats = outcome.stats.speculation;
           EXPECT_EQ(outcome.stats.tokens, plain.stats.tokens);
-          if (name != "ngram" || (temperature == 0 && few_pages > 0)) {  // short answers may repeat nothing
+          // Three tokens on a folder may repeat nothing.
+          const bool knows = name == "garbage" || name == "truth" || name == "half-truth";
+          if (knows || (few_pages > 0 && (name != "ngram" || temperature == 0))) {
             EXPECT_GT(stats.drafted, 0);
           }
           if (name == "truth") {
