@@ -159,7 +159,7 @@ class Session {
     }
   }
 
-  // What the pass cost, and what its tokens say about the drafts: also about the one after the last that was checked.
+  // What the pass cost.
   void LearnFromPass() {
     const auto draws = static_cast<int64_t>(draws_.size());
     if (pass_rows_ == draws) {

@@ -2,7 +2,8 @@
 // every drafter, one that proposes garbage and one that knows the truth included. And the planner: drafts where they pay, none where
 // they do not. The planner's decisions follow measured times; the drafts that must be checked are forced by Insistent.
 //
-// HONE_SPECULATION_MODEL=DIR runs the comparison on a model folder as well (tests/peers/smollm2_test.py does).
+// HONE_SPECULATION_MODEL=DIR runs on a model folder as well: tests/peers/smollm2_test.py has ADraftModel... run so; all of it takes 7 minutes
+// with SmolLM2-135M.
 #include "engine/speculation.h"
 
 #include <gtest/gtest.h>
@@ -14,29 +15,12 @@
 #include "engine/base/random.h"
 #include "engine/checkpoint.h"
 #include "engine/generator.h"
-#include "engine/model/model.h"
+#include "tests/engine/small_model.h"
 
 namespace hone {
 namespace {
 
 using Samples = std::map<std::pair<uint64_t, int32_t>, Sample>;
-
-std::unique_ptr<Model> SmallModel(ThreadPool* pool) {
-  ModelConfig config;
-  config.vocab_size = 41;
-  config.hidden_size = 24;
-  config.intermediate_size = 40;
-  config.layers = 2;
-  config.heads = 2;
-  config.kv_heads = 1;
-  config.head_dim = 12;
-  config.max_position_embeddings = 160;
-  config.end_tokens = {2};
-  config.initializer_std = 0.3;
-  auto model = NewLlama(config, pool);
-  InitializeWeights(*model, 7);
-  return model;
-}
 
 std::vector<Prompt> RandomPrompts(int count, int longest, int32_t vocab) {
   std::vector<Prompt> prompts(count);

@@ -45,3 +45,12 @@ for batch, kv_mb in BUDGETS.items():
     assert read("tight.jsonl") == read("plain.jsonl"), f"batch {batch} with {kv_mb} MB changed an answer"
     assert batch == 1 or preemptions > 0, f"batch {batch}: {kv_mb} MB are too much to force a preemption"
     print(f"batch {batch}, {kv_mb} MB: {preemptions} preemptions, the bytes of {TOKENS} tokens are the same", flush=True)
+
+# Speculation: the same bytes, and a draft model that is the policy itself is always right.
+for drafter in ("history", "auto"):
+    _, log = hone("generate", "--model", FOLDER, "--prompts", "stories.jsonl", "--n", 4, "--max_new_tokens", NEW_TOKENS, "--logprobs", "--stats",
+                  "--batch", 7, "--drafter", drafter, "--check_every_draft", "--output", "drafted.jsonl")
+    assert read("drafted.jsonl") == read("plain.jsonl"), f"{drafter} changed an answer"
+    print(drafter, re.search(r"\d+ of \d+ drafted tokens accepted", log)[0], flush=True)
+subprocess.run([os.path.join(os.environ["HONE_BUILD"], "tests/engine/speculation_test"), "--gtest_filter=*ADraftModel*"], check=True,
+               env={**os.environ, "HONE_SPECULATION_MODEL": FOLDER})
