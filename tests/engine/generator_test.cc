@@ -10,32 +10,12 @@
 
 #include "engine/model/model.h"
 #include "engine/tokenizer.h"
+#include "tests/engine/small_model.h"
 
 namespace hone {
 namespace {
 
-constexpr int32_t kVocabulary = 41;
-
-ModelConfig SmallConfig() {
-  ModelConfig config;
-  config.vocab_size = kVocabulary;
-  config.hidden_size = 24;
-  config.intermediate_size = 40;
-  config.layers = 2;
-  config.heads = 2;
-  config.kv_heads = 1;
-  config.head_dim = 12;
-  config.max_position_embeddings = 160;
-  config.end_tokens = {2};
-  config.initializer_std = 0.3;  // far from uniform, so that a wrong row cannot hide
-  return config;
-}
-
-std::unique_ptr<Model> SmallModel(ThreadPool* pool, uint64_t seed = 7) {
-  auto model = NewLlama(SmallConfig(), pool);
-  InitializeWeights(*model, seed);
-  return model;
-}
+constexpr int32_t kVocabulary = kSmallVocabulary;
 
 // Prompts of 1 .. longest tokens, most of which begin with some of the same tokens.
 std::vector<Prompt> SomePrompts(int count, int longest, uint32_t seed) {

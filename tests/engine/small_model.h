@@ -9,7 +9,7 @@ namespace hone {
 
 constexpr int32_t kSmallVocabulary = 41;
 
-inline std::unique_ptr<Model> SmallModel(ThreadPool* pool, uint64_t seed = 7) {
+inline ModelConfig SmallConfig() {
   ModelConfig config;
   config.vocab_size = kSmallVocabulary;
   config.hidden_size = 24;
@@ -21,7 +21,11 @@ inline std::unique_ptr<Model> SmallModel(ThreadPool* pool, uint64_t seed = 7) {
   config.max_position_embeddings = 160;
   config.end_tokens = {2};
   config.initializer_std = 0.3;  // far from uniform, so that a wrong row cannot hide
-  auto model = NewLlama(config, pool);
+  return config;
+}
+
+inline std::unique_ptr<Model> SmallModel(ThreadPool* pool, uint64_t seed = 7) {
+  auto model = NewLlama(SmallConfig(), pool);
   InitializeWeights(*model, seed);
   return model;
 }

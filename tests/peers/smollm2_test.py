@@ -47,10 +47,9 @@ for batch, kv_mb in BUDGETS.items():
     print(f"batch {batch}, {kv_mb} MB: {preemptions} preemptions, the bytes of {TOKENS} tokens are the same", flush=True)
 
 # Speculation: the same bytes, and a draft model that is the policy itself is always right.
-for drafter in ("history", "auto"):
-    _, log = hone("generate", "--model", FOLDER, "--prompts", "stories.jsonl", "--n", 4, "--max_new_tokens", NEW_TOKENS, "--logprobs", "--stats",
-                  "--batch", 7, "--drafter", drafter, "--check_every_draft", "--output", "drafted.jsonl")
-    assert read("drafted.jsonl") == read("plain.jsonl"), f"{drafter} changed an answer"
-    print(drafter, re.search(r"\d+ of \d+ drafted tokens accepted", log)[0], flush=True)
+_, log = hone("generate", "--model", FOLDER, "--prompts", "stories.jsonl", "--n", 4, "--max_new_tokens", NEW_TOKENS, "--logprobs", "--stats",
+              "--batch", 7, "--drafter", "auto", "--check_every_draft", "--output", "drafted.jsonl")
+assert read("drafted.jsonl") == read("plain.jsonl"), "a drafter changed an answer"
+print(re.search(r"[1-9]\d* of \d+ drafted tokens accepted", log)[0], flush=True)
 subprocess.run([os.path.join(os.environ["HONE_BUILD"], "tests/engine/speculation_test"), "--gtest_filter=*ADraftModel*"], check=True,
                env={**os.environ, "HONE_SPECULATION_MODEL": FOLDER})
