@@ -12,8 +12,11 @@ namespace hone {
 class Verifier {
  public:
   virtual ~Verifier() = default;
-  // `completion` is the decoded answer without special tokens. Thread-safe; bounded work on any input.
+  // `completion` is the decoded answer without special tokens. Thread-safe; bounded work on any input. May block for another
+  // process, never past a deadline of its own.
   virtual Verdict Verify(const Prompt& prompt, const std::string& completion) const = 0;
+  // Calls of Verify at a time that this verifier has use for; 0 where it only computes, and more calls than processors gain nothing.
+  virtual int Concurrency() const { return 0; }
 };
 
 // Factories, one per file in rewards/verifier/; recipes/components.def is the menu.
