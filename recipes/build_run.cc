@@ -143,6 +143,7 @@ absl::StatusOr<RunOptions> BuildRun(const LoadedRecipe& loaded) {
   HONE_BUILD_AT(options.task, "task", BuildTask(recipe.task(), recipe.mutable_task()));
   if (!recipe.has_verifier()) recipe.set_verifier(options.task->DefaultVerifier());
   HONE_BUILD_AT(options.verifier, "verifier", BuildVerifier(recipe.verifier(), recipe.mutable_verifier()));
+  options.max_no_verdict = recipe.max_no_verdict();
   HONE_BUILD_AT(options.drafter, "drafter", BuildDrafter(recipe.drafter(), recipe.mutable_drafter()));
   options.check_every_draft = recipe.check_every_draft();
   recipe.set_check_every_draft(options.check_every_draft);  // says so in the resolved text

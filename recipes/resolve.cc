@@ -38,7 +38,7 @@ constexpr int kMaxDefaultNewTokens = 256;
 constexpr size_t kMaxNameBytes = 64;
 constexpr size_t kShownBytes = 40;
 
-constexpr Rule kRecipeRules[] = {{"threads", Need::kOptional, 0, 1024}};
+constexpr Rule kRecipeRules[] = {{"threads", Need::kOptional, 0, 1024}, {"max_no_verdict", Need::kOptional, 0, 1}};
 
 constexpr Rule kNewModelRules[] = {{"hidden_size", Need::kRequired, 1, 1 << 16},
                                    {"intermediate_size", Need::kRequired, 1, 1 << 20},
@@ -90,6 +90,7 @@ class Resolver {
     HONE_RETURN_IF_ERROR(ResolveName());
     recipe_.set_seed(recipe_.seed());
     recipe_.set_threads(recipe_.threads());
+    recipe_.set_max_no_verdict(recipe_.max_no_verdict());
     if (!recipe_.has_model()) return Error("model", "no 'model' in recipe; write model { ... } with a path or sizes");
     if (!recipe_.has_task())
       return Error("task", "no 'task' in recipe, such as task: \"countdown\"; hone list task shows all");

@@ -93,6 +93,7 @@ struct RunOptions {
   ModelSource model;
   std::unique_ptr<Task> task;
   std::unique_ptr<Verifier> verifier;
+  double max_no_verdict = 0.05;      // share of an RL step's samples; above it the run stops
   std::unique_ptr<Drafter> drafter;  // of all rollouts and evaluations; null: plain decoding
   bool check_every_draft = false;
   std::vector<Stage> stages;

@@ -17,6 +17,7 @@
 #include "trainer/draft_upkeep.h"
 #include "trainer/learner.h"
 #include "trainer/new_model.h"
+#include "trainer/rollout_metrics.h"
 
 namespace hone {
 namespace {
@@ -64,6 +65,8 @@ class TrainLoop {
   absl::Status SftStep(const Stage& stage, Metrics& metrics);
   absl::Status RlStep(const Stage& stage, Metrics& metrics);
   absl::Status Learn(const Stage& stage, const std::vector<TrainGroup>& groups, Metrics& metrics);
+  // A step that trains nothing says why, once as long as the cause stays the same.
+  void TellNoSignal(const std::vector<Group>& groups, Metrics& metrics);
   absl::Status EvaluateInto(Metrics& metrics);
   absl::Status SaveCheckpoint();
   Prompt NextPrompt();
@@ -80,6 +83,7 @@ class TrainLoop {
   std::unique_ptr<DraftUpkeep> draft_upkeep_;  // null: there is no draft model, or it stays as it is
   std::unique_ptr<Learner> learner_;           // of the current stage
   int skipped_updates_ = 0;                    // in a row
+  std::string no_signal_;                      // the last cause that was told
 };
 
 absl::Status TrainLoop::Prepare() {
@@ -188,61 +192,6 @@ absl::Status TrainLoop::SftStep(const Stage& stage, Metrics& metrics) {
   return Learn(stage, groups, metrics);
 }
 
-// Counts of a rollout, before anything is left out.
-void AddRolloutMetrics(const Rollout& rollout, Metrics& metrics) {
-  double sum = 0, squares = 0, scored = 0, samples = 0, tokens = 0, longest = 0, truncated = 0;
-  double solved_none = 0, solved_all = 0;
-  std::vector<std::pair<std::string, std::pair<double, double>>> parts;  // name -> (sum, count)
-  for (const Group& group : rollout.groups) {
-    int64_t correct = 0, verdicts = 0;
-    for (const Sample& sample : group.samples) {
-      ++samples;
-      const auto length = static_cast<double>(sample.tokens.size());
-      tokens += length;
-      longest = std::max(longest, length);
-      truncated += sample.finish_reason == FinishReason::kLength ? 1 : 0;
-      for (const auto& [name, value] : sample.verdict.parts) {
-        auto part = std::find_if(parts.begin(), parts.end(), [&](const auto& entry) { return entry.first == name; });
-        if (part == parts.end()) part = parts.insert(parts.end(), {name, {0, 0}});
-        part->second.first += value;
-        part->second.second += 1;
-      }
-      if (!sample.verdict.score) continue;
-      const double score = *sample.verdict.score;
-      ++scored, ++verdicts;
-      sum += score;
-      squares += score * score;
-      correct += score >= kCorrectScore ? 1 : 0;
-    }
-    solved_none += verdicts > 0 && correct == 0 ? 1 : 0;
-    solved_all += verdicts > 0 && correct == verdicts ? 1 : 0;
-  }
-  const auto groups = static_cast<double>(rollout.groups.size());
-  if (scored > 0) {
-    metrics.Set("reward/mean", sum / scored);
-    metrics.Set("reward/std", std::sqrt(std::max(0.0, squares / scored - sum / scored * (sum / scored))));
-  }
-  for (const auto& [name, part] : parts) metrics.Set("reward/" + name + "/mean", part.first / part.second);
-  metrics.Set("verdict/none", (samples - scored) / samples);
-  metrics.Set("group/solved_none", solved_none / groups);
-  metrics.Set("group/solved_all", solved_all / groups);
-  metrics.Set("sample/length_mean", tokens / samples);
-  metrics.Set("sample/length_max", longest);
-  metrics.Set("sample/truncated_fraction", truncated / samples);
-}
-
-// What speculation did; its decisions follow measured times, so these differ from run to run.
-void AddDrafterMetrics(const Rollout& rollout, Metrics& metrics) {
-  const GenerationStats& generation = rollout.generation;
-  const SpeculationStats& drafts = generation.speculation;
-  if (drafts.drafted == 0) return;
-  metrics.Set("drafter/accept_rate", static_cast<double>(drafts.accepted) / static_cast<double>(drafts.drafted));
-  metrics.Set("drafter/tokens_per_pass",
-              static_cast<double>(generation.tokens) / static_cast<double>(generation.passes));
-  metrics.Set("drafter/propose_s", drafts.propose_s);
-  metrics.Set("drafter/saved_s", drafts.saved_s);
-}
-
 // Groups whose samples differ in advantage carry a gradient; the others are left out and counted.
 std::vector<TrainGroup> TrainedGroups(const Stage& stage, Rollout& rollout, Metrics& metrics) {
   std::vector<RewardedSample> rewarded;
@@ -278,6 +227,7 @@ std::vector<TrainGroup> TrainedGroups(const Stage& stage, Rollout& rollout, Metr
 }
 
 absl::Status TrainLoop::RlStep(const Stage& stage, Metrics& metrics) {
+  const uint64_t first_prompt = state_.next_prompt;
   std::vector<Prompt> prompts;
   for (int64_t i = 0; i < stage.prompts_per_step; ++i) prompts.push_back(NextPrompt());
   GenerationOptions generation;
@@ -290,7 +240,13 @@ absl::Status TrainLoop::RlStep(const Stage& stage, Metrics& metrics) {
   HONE_ASSIGN_OR_RETURN(Rollout rollout, collector.Collect(std::move(prompts),
                                                            static_cast<int32_t>(stage.samples_per_prompt), generation));
   AddRolloutMetrics(rollout, metrics);
+  if (absl::Status verdicts = CheckVerdicts(rollout.groups, options_.max_no_verdict); !verdicts.ok()) {
+    state_.next_prompt = first_prompt;  // the step has not been: it is the next one of whoever resumes
+    HONE_RETURN_IF_ERROR(SaveCheckpoint());
+    return WorkError("step ", state_.step + 1, ": ", verdicts.message());
+  }
   const std::vector<TrainGroup> groups = TrainedGroups(stage, rollout, metrics);
+  if (groups.empty()) TellNoSignal(rollout.groups, metrics);
   AddDrafterMetrics(rollout, metrics);
   metrics.Set("staleness/mean", 0);
   metrics.Set("staleness/max", 0);
@@ -307,6 +263,14 @@ absl::Status TrainLoop::RlStep(const Stage& stage, Metrics& metrics) {
     if (const std::string warning = options_.drafter->TakeWarning(); !warning.empty()) observer_.OnMessage(warning);
   }
   return absl::OkStatus();
+}
+
+void TrainLoop::TellNoSignal(const std::vector<Group>& groups, Metrics& metrics) {
+  const NoSignal cause = WhyNoSignal(groups);
+  metrics.Set("group/no_signal", cause.name);
+  if (cause.name == no_signal_) return;
+  no_signal_ = cause.name;
+  observer_.OnMessage(absl::StrCat("step ", state_.step + 1, ": nothing to learn from: ", cause.explanation));
 }
 
 absl::Status TrainLoop::Learn(const Stage& stage, const std::vector<TrainGroup>& groups, Metrics& metrics) {
