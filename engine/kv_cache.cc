@@ -1,6 +1,6 @@
 #include "engine/kv_cache.h"
 
-#include <ATen/ops/empty.h>
+#include "engine/huge_pages.h"
 
 namespace hone {
 
@@ -8,8 +8,9 @@ KvCache::KvCache(int64_t layers, int64_t kv_heads, int64_t head_dim, int64_t pag
     : page_count_(page_count) {
   const int64_t copies = storage == LayerStorage::kOneForAll ? 1 : layers;
   const int64_t floats = kernels::PageFloats(kv_heads, head_dim) * page_count;
+  HugePageArena arena;
   for (int64_t layer = 0; layer < copies; ++layer) {
-    Tensor keys = at::empty({floats}, at::kFloat), values = at::empty({floats}, at::kFloat);
+    Tensor keys = arena.Zeros(floats, at::kFloat), values = arena.Zeros(floats, at::kFloat);
     views_.push_back({keys.mutable_data_ptr<float>(), values.mutable_data_ptr<float>(), static_cast<int32_t>(kv_heads),
                       static_cast<int32_t>(head_dim)});
     memory_.push_back(std::move(keys));

@@ -6,6 +6,7 @@
 
 #include "engine/base/check.h"
 #include "engine/config_reader.h"
+#include "engine/huge_pages.h"
 #include "engine/rope.h"
 #include "kernels/gemm.h"
 
@@ -113,7 +114,7 @@ class Transformer : public Model {
     return Add({name,
                 {out, in},
                 WeightLayout::kPacked,
-                at::zeros({kernels::PackedSize(out, in)}, halves ? at::kBFloat16 : at::kFloat)});
+                memory_.Zeros(kernels::PackedSize(out, in), halves ? at::kBFloat16 : at::kFloat)});
   }
   size_t AddVector(const std::string& name, int64_t size) {
     return Add({name, {size}, WeightLayout::kPlain, at::zeros({size}, at::kFloat)});
@@ -124,6 +125,7 @@ class Transformer : public Model {
     return parameters_.size() - 1;
   }
 
+  HugePageArena memory_;  // of matrices
   Rope rope_;
   size_t embedding_, norm_, head_;
   std::vector<Layer> layers_;

@@ -28,6 +28,8 @@ constexpr size_t kBatchAnswers = 16;
 constexpr size_t kHeldOutShare = 20;
 // A microbatch of full products that still holds few logits.
 constexpr int64_t kMicrobatchTokens = 512;
+// Most of the work of a step is the teacher's, which is the same in every round; a narrow model's states of a million tokens fit.
+constexpr int64_t kKeptTeacherBytes = int64_t{2} << 30;
 
 struct Options {
   ModelOptions model;
@@ -199,7 +201,9 @@ absl::Status RunDistill(const Options& options) {
   const std::vector<TokenId> head_tokens = FrequentTokens(answers, model->config().vocab_size, options.head_tokens);
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Model> student,
                         NewStudent(*model, static_cast<int32_t>(options.layers), &pool));
-  Distiller distiller(student.get(), model.get(), {.microbatch_tokens = kMicrobatchTokens, .head_tokens = head_tokens});
+  Distiller distiller(
+      student.get(), model.get(),
+      {.microbatch_tokens = kMicrobatchTokens, .head_tokens = head_tokens, .kept_teacher_bytes = kKeptTeacherBytes});
   const Outcome outcome = Distil(options, answers, progress, distiller);
   if (outcome.steps == 0) return absl::CancelledError("interrupted before the first step; nothing was written");
   HONE_RETURN_IF_ERROR(Write(*student, *tokenizer, model->config().weight_type, head_tokens, *writer));

@@ -3,6 +3,7 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/argmax.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/dot.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/eq.h>
@@ -11,6 +12,7 @@
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/mul.h>
 #include <ATen/ops/neg.h>
+#include <ATen/ops/slice.h>
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/sum.h>
 #include <ATen/ops/tensor.h>
@@ -72,11 +74,6 @@ Tensor TargetStates(const Model& model, const PackedBatch& batch, const KvCache&
   return ops::SelectRows(model.Forward(batch.rows, cache), batch.target_rows);
 }
 
-Tensor TeacherStates(const Model& teacher, const PackedBatch& batch) {
-  const at::NoGradGuard no_gradient;
-  return TargetStates(teacher, batch, CacheFor(teacher, batch));
-}
-
 // logits, teacher_logits [targets, size], shares [targets] -> the batch's part of the loss.
 Tensor CrossEntropy(const Tensor& logits, const Tensor& teacher_logits, const Tensor& shares) {
   const Tensor target = at::softmax(teacher_logits, -1);
@@ -125,8 +122,7 @@ DistillStats Distiller::Update(std::span<const TrainGroup> groups) {
   const Heads heads = GatherHeads();
   int64_t agreed = 0;
   for (const PackedBatch& batch : PackGroups(weighted.groups, options_.microbatch_tokens)) {
-    const Tensor teacher_logits =
-        ops::Logits(teacher_->pool(), TeacherStates(*teacher_, batch), heads.teacher, heads.size);
+    const Tensor teacher_logits = ops::Logits(teacher_->pool(), TeacherStates(batch), heads.teacher, heads.size);
     const KvCache cache = CacheFor(*student_, batch);
     const Tensor states = TargetStates(*student_, batch, cache);
     const Tensor logits = ops::Linear(student_->pool(), states, heads.student, heads.size);
@@ -155,8 +151,8 @@ DistillStats Distiller::Measure(std::span<const TrainGroup> groups) const {
   const Tensor ids = at::tensor(at::ArrayRef<TokenId>(tokens), at::kLong);
   int64_t agreed = 0;
   for (const PackedBatch& batch : PackGroups(weighted.groups, options_.microbatch_tokens)) {
-    Tensor teacher_logits =
-        ops::Logits(teacher_->pool(), TeacherStates(*teacher_, batch), teacher_->head(), teacher_->config().vocab_size);
+    Tensor teacher_logits = ops::Logits(teacher_->pool(), TargetStates(*teacher_, batch, CacheFor(*teacher_, batch)),
+                                        teacher_->head(), teacher_->config().vocab_size);
     const Tensor wanted = at::argmax(teacher_logits, -1);
     if (!tokens.empty()) teacher_logits = at::index_select(teacher_logits, 1, ids);
     const Tensor logits = ops::Logits(student_->pool(), TargetStates(*student_, batch, CacheFor(*student_, batch)),
@@ -176,6 +172,30 @@ Distiller::Heads Distiller::GatherHeads() const {
   if (tokens.empty()) return {student_->head(), teacher_->head(), student_->config().vocab_size};
   const at::NoGradGuard no_gradient;
   return {GatherHead(*student_, tokens), GatherHead(*teacher_, tokens), static_cast<int64_t>(tokens.size())};
+}
+
+// A state depends on its own sample alone, so that those kept are the bytes that another batch would compute.
+Tensor Distiller::TeacherStates(const PackedBatch& batch) {
+  const at::NoGradGuard no_gradient;
+  std::vector<Tensor> parts;
+  for (const TrainSample* sample : batch.samples) {
+    const auto kept = kept_.find(sample->tokens);
+    if (kept == kept_.end()) break;
+    parts.push_back(kept->second);
+  }
+  if (parts.size() == batch.samples.size()) return at::cat(parts);
+  const Tensor states = TargetStates(*teacher_, batch, CacheFor(*teacher_, batch));
+  int64_t row = 0;
+  for (const TrainSample* sample : batch.samples) {
+    const auto rows = static_cast<int64_t>(sample->tokens->size());
+    const Tensor own = at::slice(states, 0, row, row + rows);
+    row += rows;
+    const auto bytes = static_cast<int64_t>(own.nbytes());
+    if (kept_bytes_ + bytes > options_.kept_teacher_bytes || kept_.contains(sample->tokens)) continue;
+    kept_.emplace(sample->tokens, own.clone());
+    kept_bytes_ += bytes;
+  }
+  return states;
 }
 
 double Distiller::GradientNorm() const {

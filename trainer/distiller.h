@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
 #include "engine/base/types.h"
@@ -31,6 +32,9 @@ struct DistillOptions {
   // What the draft model may propose, each token once; empty: the whole vocabulary.
   std::vector<TokenId> head_tokens = {};
   DistilledParts parts = DistilledParts::kLayers;
+  // Memory for final hidden states of a teacher that does not change: an answer that comes back then costs the student alone. The
+  // answers stay where they are as long as the distiller lives.
+  int64_t kept_teacher_bytes = 0;
 };
 
 // Over the answer tokens of samples with a weight above 0.
@@ -71,6 +75,8 @@ class Distiller {
   };
 
   Heads GatherHeads() const;
+  // The teacher's final hidden states at the batch's targets, [targets, hidden_size].
+  Tensor TeacherStates(const PackedBatch& batch);
   double GradientNorm() const;
   void Apply(double gradient_scale);
 
@@ -80,6 +86,8 @@ class Distiller {
   std::vector<Parameter*> trained_, frozen_;  // the student's
   std::vector<Tensor> exp_avg_, exp_avg_sq_;  // one per trained parameter, in its layout
   int64_t optimizer_steps_ = 0;
+  std::unordered_map<const std::vector<TokenId>*, Tensor> kept_;  // by answer: the teacher's states
+  int64_t kept_bytes_ = 0;
 };
 
 }  // namespace hone

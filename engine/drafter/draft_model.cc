@@ -3,7 +3,6 @@
 // draw with, so that two distributions that are alike mostly draw the same token. Its head may be cut to the tokens that answers
 // are made of (FR-Spec, https://arxiv.org/abs/2502.14856): of a small model with a large vocabulary the head is the larger part.
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/zeros.h>
 
 #include <algorithm>
 #include <cmath>
@@ -15,6 +14,7 @@
 #include "engine/base/tensor.h"
 #include "engine/checkpoint.h"
 #include "engine/drafter.h"
+#include "engine/huge_pages.h"
 #include "engine/page_pool.h"
 #include "kernels/gemm.h"
 
@@ -157,7 +157,7 @@ class DraftModelDrafter : public Drafter {
     Parameter head{"",
                    {count, width},
                    WeightLayout::kPacked,
-                   at::zeros({kernels::PackedSize(count, width)}, model_->head().scalar_type())};
+                   HugePageArena().Zeros(kernels::PackedSize(count, width), model_->head().scalar_type())};
     AssignPlainWeights(head, rows.const_data_ptr<float>(), head.value);
     head_ = head.value;
     return absl::OkStatus();

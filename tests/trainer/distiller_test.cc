@@ -248,6 +248,29 @@ TEST(Distiller, FiftyUpdatesRaiseAgreementToTheSameBytes) {
   EXPECT_EQ(Weights(*world.student), Weights(*other));
 }
 
+// Kept states are those that would be computed, also where a batch packs kept answers with new ones, or memory ends.
+TEST(Distiller, KeptTeacherStatesGiveTheSameBytes) {
+  World world;
+  const std::vector<TrainGroup> groups = world.Groups();
+  ASSERT_GT(groups.size(), 1u);
+  const int64_t all = 1 << 20, first_answer = static_cast<int64_t>(groups[0].samples[0].tokens->size()) * 4 *
+                                              world.teacher->config().hidden_size;
+  const std::unique_ptr<Model> plain = world.Student();
+  Distiller computes(plain.get(), world.teacher.get(), {});
+  const auto one_then_all_twice = [&](Distiller& distiller) {
+    distiller.Update(std::span(groups).first(1));
+    distiller.Update(groups);
+    distiller.Update(groups);
+  };
+  one_then_all_twice(computes);
+  for (const int64_t bytes : {first_answer, all}) {
+    const std::unique_ptr<Model> student = world.Student();
+    Distiller keeps(student.get(), world.teacher.get(), {.kept_teacher_bytes = bytes});
+    one_then_all_twice(keeps);
+    EXPECT_EQ(Weights(*student), Weights(*plain)) << bytes;
+  }
+}
+
 // The teacher with its matrices rounded, kept as bfloat16 or as float32.
 TEST(Distiller, TeacherInBfloat16GivesTheSameBytes) {
   World world;
