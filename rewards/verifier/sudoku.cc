@@ -1,0 +1,215 @@
+// Sudoku (https://en.wikipedia.org/wiki/Sudoku) of 4x4, 9x9 and 16x16: an answer is right when it keeps the givens and no number stands
+// twice in a row, a column or a box; any such answer counts, also where a puzzle has several.
+//
+//   metadata {"puzzle": "53..7....6..195..."} or {"rows": ["53..7....", ...]} or {"rows": [[5, 3, 0, ...], ...]}
+//
+// Grids are read in the shapes that models write: digits, with . 0 _ for an empty cell, and between them white-space, | - + , ; : = * #
+// quotes and brackets; cells of 16x16 are numbers. Other characters end a grid, and the last run of enough cells in a completion is the
+// answer, so that words may stand around it.
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "engine/base/text.h"
+#include "rewards/verifier.h"
+
+namespace hone {
+namespace {
+
+constexpr int kMaxSize = 16;
+constexpr int kTooLarge = 1000;  // what longer numbers are read as
+
+// A square of `size` * `size` cells, row by row; 0 is an empty cell.
+struct Grid {
+  int size = 0;
+  std::vector<int> cells;
+};
+
+int BoxSize(int size) { return size == 4 ? 2 : size == 9 ? 3 : 4; }
+
+int BoxOf(int size, int row, int column) {
+  const int box = BoxSize(size);
+  return row / box * box + column / box;
+}
+
+bool IsSeparator(char c) {
+  return absl::ascii_isspace(static_cast<unsigned char>(c)) ||
+         absl::string_view("|-+,;:=*#'\"`[](){}").find(c) != absl::string_view::npos;
+}
+
+// How the cells of a run are told apart.
+enum class Cells {
+  kDigits,   // each digit is one
+  kNumbers,  // digits that touch are one
+};
+
+// A run of cells from text[at] on; `at` moves behind it. Points end sentences as well as stand for empty cells, so the run is kept with
+// and without them.
+struct Run {
+  std::vector<int> with_points, without_points;
+};
+
+Run ReadRun(absl::string_view text, size_t& at, Cells kind) {
+  Run run;
+  bool touches = false;  // the character before is a digit
+  for (; at < text.size(); ++at) {
+    const char c = text[at];
+    const bool is_digit = absl::ascii_isdigit(static_cast<unsigned char>(c));
+    if (is_digit && touches && kind == Cells::kNumbers) {
+      for (auto* cells : {&run.with_points, &run.without_points}) {
+        cells->back() = std::min(cells->back() * 10 + (c - '0'), kTooLarge);
+      }
+    } else if (is_digit || c == '_' || c == '.') {
+      const int value = is_digit ? c - '0' : 0;
+      run.with_points.push_back(value);
+      if (c != '.') run.without_points.push_back(value);
+    } else if (!IsSeparator(c)) {
+      break;
+    }
+    touches = is_digit;
+  }
+  return run;
+}
+
+// The cells of the answer: the last `count` of the last run that has so many.
+std::vector<int> FindAnswer(absl::string_view text, size_t count, Cells kind) {
+  std::vector<int> answer;
+  for (size_t at = 0; at < text.size(); ++at) {
+    Run run = ReadRun(text, at, kind);
+    const bool points_are_cells = run.with_points.size() == count || run.without_points.size() < count;
+    std::vector<int>& cells = points_are_cells ? run.with_points : run.without_points;
+    if (cells.size() >= count) answer.assign(cells.end() - static_cast<std::ptrdiff_t>(count), cells.end());
+  }
+  return answer;
+}
+
+// The puzzle as one text, from a text or from rows of texts or numbers.
+absl::StatusOr<std::string> PuzzleText(const nlohmann::json& json) {
+  if (const auto puzzle = json.find("puzzle"); puzzle != json.end() && puzzle->is_string()) {
+    return puzzle->get<std::string>();
+  }
+  const auto rows = json.find("rows");
+  if (rows == json.end() || !rows->is_array())
+    return InputError("metadata needs \"puzzle\", a text, or \"rows\", a list");
+  std::string text;
+  for (const auto& row : *rows) {
+    if (!row.is_string() && !row.is_array())
+      return InputError("metadata: \"rows\" holds what is neither text nor list");
+    absl::StrAppend(&text, row.is_string() ? row.get<std::string>() : row.dump(-1, ' ', true), "\n");
+  }
+  return text;
+}
+
+absl::StatusOr<Grid> ReadPuzzle(const std::string& metadata) {
+  if (NestsTooDeep(metadata)) return InputError("metadata nests more than ", kDeepestJson, " deep");
+  const auto json = nlohmann::json::parse(metadata, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return InputError("metadata is not a JSON object with \"puzzle\" or \"rows\"");
+  HONE_ASSIGN_OR_RETURN(const std::string text, PuzzleText(json));
+  for (const Cells kind : {Cells::kDigits, Cells::kNumbers}) {
+    size_t at = 0;
+    Run run = ReadRun(text, at, kind);
+    if (at < text.size()) return InputError("metadata: the puzzle holds '", Visible(text.substr(at), 16), "', no cell");
+    for (const int size : {4, 9, 16}) {
+      const bool reads_so = (size == 16) == (kind == Cells::kNumbers);
+      if (!reads_so || run.with_points.size() != static_cast<size_t>(size) * size) continue;
+      return Grid{size, std::move(run.with_points)};
+    }
+  }
+  return InputError("metadata: the puzzle is not 4x4, 9x9 or 16x16 cells");
+}
+
+// Where a grid breaks the rules of the game.
+struct Faults {
+  int wrong_cells = 0;  // cells that are empty, out of range, or equal another of their row, column or box
+  std::string first;    // "7 stands twice in row 3"
+};
+
+std::string Place(int size, int cell) { return absl::StrCat("row ", cell / size + 1, ", column ", cell % size + 1); }
+
+// `may_be_empty`: whether empty cells are no fault.
+Faults FindFaults(const Grid& grid, bool may_be_empty) {
+  // How often a number stands in the rows, columns and boxes.
+  std::array<std::array<std::array<int, kMaxSize + 1>, kMaxSize>, 3> counts{};
+  constexpr std::array<absl::string_view, 3> kNames = {"row", "column", "box"};
+  const auto unit = [&](int kind, int cell) {
+    const int row = cell / grid.size, column = cell % grid.size;
+    return kind == 0 ? row : kind == 1 ? column : BoxOf(grid.size, row, column);
+  };
+  const int cells = static_cast<int>(grid.cells.size());
+  for (int cell = 0; cell < cells; ++cell) {
+    const int value = grid.cells[cell];
+    if (value < 1 || value > grid.size) continue;
+    for (int kind = 0; kind < 3; ++kind) ++counts[kind][unit(kind, cell)][value];
+  }
+  Faults faults;
+  for (int cell = 0; cell < cells; ++cell) {
+    const int value = grid.cells[cell];
+    if (value == 0 && may_be_empty) continue;
+    std::string fault;
+    if (value < 1 || value > grid.size) {
+      fault = absl::StrCat(Place(grid.size, cell), value == 0 ? " is empty" : " is no number of the game");
+    }
+    for (int kind = 0; kind < 3 && fault.empty(); ++kind) {
+      if (counts[kind][unit(kind, cell)][value] == 1) continue;
+      fault = absl::StrCat(value, " stands twice in ", kNames[kind], " ", unit(kind, cell) + 1);
+    }
+    faults.wrong_cells += !fault.empty();
+    if (faults.first.empty()) faults.first = std::move(fault);
+  }
+  return faults;
+}
+
+std::string BrokenGiven(int size, int cell, int given, int found) {
+  return absl::StrCat(Place(size, cell), " is given as ", given, ", found ", found);
+}
+
+class SudokuVerifier : public Verifier {
+ public:
+  // Parts: "format", a grid was found; "givens", the share of givens that it keeps; "cells", the share of cells that are numbers of the
+  // game and equal no other in their row, column and box.
+  Verdict Verify(const Prompt& prompt, const std::string& completion) const override {
+    const auto puzzle = ReadPuzzle(prompt.metadata);
+    if (!puzzle.ok()) return {std::nullopt, std::string(puzzle.status().message()), {}};
+    if (const Faults faults = FindFaults(*puzzle, /*may_be_empty=*/true); faults.wrong_cells > 0) {
+      return {std::nullopt, absl::StrCat("metadata: the puzzle has no solution: ", faults.first), {}};
+    }
+
+    const size_t count = puzzle->cells.size();
+    const Grid answer{puzzle->size,
+                      FindAnswer(completion, count, puzzle->size == 16 ? Cells::kNumbers : Cells::kDigits)};
+    if (answer.cells.empty()) {
+      return {0.0, absl::StrCat("no grid of ", count, " cells"), {{"format", 0}, {"givens", 0}, {"cells", 0}}};
+    }
+    const Faults faults = FindFaults(answer, /*may_be_empty=*/false);
+    std::string reason = faults.first;
+    int givens = 0, kept = 0;
+    for (size_t cell = count; cell-- > 0;) {  // backwards: the first broken given is the reason
+      const int given = puzzle->cells[cell], found = answer.cells[cell];
+      givens += given != 0;
+      kept += given != 0 && found == given;
+      if (given != 0 && found != given) reason = BrokenGiven(puzzle->size, static_cast<int>(cell), given, found);
+    }
+    const double kept_share = givens == 0 ? 1 : static_cast<double>(kept) / givens;
+    const double cell_share = 1 - static_cast<double>(faults.wrong_cells) / static_cast<double>(count);
+    return {reason.empty() ? 1.0 : 0.0,
+            reason.empty() ? "correct" : reason,
+            {{"format", 1}, {"givens", kept_share}, {"cells", cell_share}}};
+  }
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Verifier>> NewSudokuVerifier(Spec& spec) {
+  HONE_RETURN_IF_ERROR(spec.Finish());
+  return std::make_unique<SudokuVerifier>();
+}
+
+}  // namespace hone
