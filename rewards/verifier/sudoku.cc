@@ -4,7 +4,7 @@
 //   metadata {"puzzle": "53..7....6..195..."} or {"rows": ["53..7....", ...]} or {"rows": [[5, 3, 0, ...], ...]}
 //
 // Grids are read in the shapes that models write: digits, with . 0 _ for an empty cell, and between them white-space, | - + , ; : = * #
-// quotes and brackets; cells of 16x16 are numbers. Other characters end a grid, and the last run of enough cells in a completion is the
+// quotes and [ ] { }; cells of 16x16 are numbers. Other characters end a grid, and the last run of enough cells in a completion is the
 // answer, so that words may stand around it.
 #include <algorithm>
 #include <array>
@@ -25,7 +25,8 @@ namespace hone {
 namespace {
 
 constexpr int kMaxSize = 16;
-constexpr int kTooLarge = 1000;  // what longer numbers are read as
+constexpr size_t kMaxBytes = 1 << 20;  // of a completion's end, where its answer stands
+constexpr int kTooLarge = 1000;        // what longer numbers are read as
 
 // A square of `size` * `size` cells, row by row; 0 is an empty cell.
 struct Grid {
@@ -42,7 +43,7 @@ int BoxOf(int size, int row, int column) {
 
 bool IsSeparator(char c) {
   return absl::ascii_isspace(static_cast<unsigned char>(c)) ||
-         absl::string_view("|-+,;:=*#'\"`[](){}").find(c) != absl::string_view::npos;
+         absl::string_view("|-+,;:=*#'\"`[]{}").find(c) != absl::string_view::npos;
 }
 
 // How the cells of a run are told apart.
@@ -51,13 +52,18 @@ enum class Cells {
   kNumbers,  // digits that touch are one
 };
 
-// A run of cells from text[at] on; `at` moves behind it. Points end sentences as well as stand for empty cells, so the run is kept with
-// and without them.
-struct Run {
-  std::vector<int> with_points, without_points;
+struct Cell {
+  int value = 0;
+  int line = 0;  // of the text
 };
 
-Run ReadRun(absl::string_view text, size_t& at, Cells kind) {
+// A run of cells. Points end sentences as well as stand for empty cells, so it is kept with and without them.
+struct Run {
+  std::vector<Cell> with_points, without_points;
+};
+
+// The run from text[at] on; `at` moves behind it, and `line` counts on.
+Run ReadRun(absl::string_view text, size_t& at, int& line, Cells kind) {
   Run run;
   bool touches = false;  // the character before is a digit
   for (; at < text.size(); ++at) {
@@ -65,28 +71,44 @@ Run ReadRun(absl::string_view text, size_t& at, Cells kind) {
     const bool is_digit = absl::ascii_isdigit(static_cast<unsigned char>(c));
     if (is_digit && touches && kind == Cells::kNumbers) {
       for (auto* cells : {&run.with_points, &run.without_points}) {
-        cells->back() = std::min(cells->back() * 10 + (c - '0'), kTooLarge);
+        cells->back().value = std::min(cells->back().value * 10 + (c - '0'), kTooLarge);
       }
     } else if (is_digit || c == '_' || c == '.') {
-      const int value = is_digit ? c - '0' : 0;
-      run.with_points.push_back(value);
-      if (c != '.') run.without_points.push_back(value);
+      const Cell cell{is_digit ? c - '0' : 0, line};
+      run.with_points.push_back(cell);
+      if (c != '.') run.without_points.push_back(cell);
     } else if (!IsSeparator(c)) {
       break;
     }
+    line += c == '\n';
     touches = is_digit;
   }
   return run;
 }
 
-// The cells of the answer: the last `count` of the last run that has so many.
+// Of a run that is too long: the last `count` cells that are whole lines ("1." may begin a list behind the grid), else the last ones.
+std::vector<int> LastCells(const std::vector<Cell>& cells, size_t count) {
+  const auto is_border = [&](size_t at) {
+    return at == 0 || at == cells.size() || cells[at - 1].line != cells[at].line;
+  };
+  size_t end = cells.size();
+  while (end > count && !(is_border(end) && is_border(end - count))) --end;
+  if (!is_border(end) || !is_border(end - count)) end = cells.size();
+  std::vector<int> values;
+  for (size_t at = end - count; at < end; ++at) values.push_back(cells[at].value);
+  return values;
+}
+
+// The cells of the answer, or none: of the last run that has `count`.
 std::vector<int> FindAnswer(absl::string_view text, size_t count, Cells kind) {
+  if (text.size() > kMaxBytes) text.remove_prefix(text.size() - kMaxBytes);
   std::vector<int> answer;
+  int line = 0;
   for (size_t at = 0; at < text.size(); ++at) {
-    Run run = ReadRun(text, at, kind);
+    const Run run = ReadRun(text, at, line, kind);
     const bool points_are_cells = run.with_points.size() == count || run.without_points.size() < count;
-    std::vector<int>& cells = points_are_cells ? run.with_points : run.without_points;
-    if (cells.size() >= count) answer.assign(cells.end() - static_cast<std::ptrdiff_t>(count), cells.end());
+    const std::vector<Cell>& cells = points_are_cells ? run.with_points : run.without_points;
+    if (cells.size() >= count) answer = LastCells(cells, count);
   }
   return answer;
 }
@@ -115,12 +137,13 @@ absl::StatusOr<Grid> ReadPuzzle(const std::string& metadata) {
   HONE_ASSIGN_OR_RETURN(const std::string text, PuzzleText(json));
   for (const Cells kind : {Cells::kDigits, Cells::kNumbers}) {
     size_t at = 0;
-    Run run = ReadRun(text, at, kind);
+    int line = 0;
+    const Run run = ReadRun(text, at, line, kind);
     if (at < text.size()) return InputError("metadata: the puzzle holds '", Visible(text.substr(at), 16), "', no cell");
     for (const int size : {4, 9, 16}) {
       const bool reads_so = (size == 16) == (kind == Cells::kNumbers);
       if (!reads_so || run.with_points.size() != static_cast<size_t>(size) * size) continue;
-      return Grid{size, std::move(run.with_points)};
+      return Grid{size, LastCells(run.with_points, run.with_points.size())};
     }
   }
   return InputError("metadata: the puzzle is not 4x4, 9x9 or 16x16 cells");

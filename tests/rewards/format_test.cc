@@ -44,7 +44,7 @@ TEST(FormatVerifier, WantsEachTagOnceAndInOrder) {
           {"<think>a</think> so <answer>b</answer>", "text outside of the tags: 'so'", "think=1 answer=1"},
           {"<think>a</think><answer>b</answer>.\n", "text outside of the tags: '.'", "think=1 answer=1"},
           // Not these tags.
-          {"<Think>a</Think><answer>b</answer>", "<answer> at byte 18, wanted <think> before it", "think=0 answer=1"},
+          {"<Think>a</Think><answer>b</answer>", "<answer> at byte 17, wanted <think> before it", "think=0 answer=1"},
           {"<think >a</think><answer>b</answer>", "</think> at byte 10, wanted <think> before it", "think=0 answer=1"},
           {"<think", "no <think>", "think=0 answer=0"},
           {"</", "no <think>", "think=0 answer=0"},

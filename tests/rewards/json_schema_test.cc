@@ -96,8 +96,12 @@ TEST(JsonSchema, EveryKeywordAcceptsAndRefuses) {
        "1", nullptr, nullptr},
   };
   for (const auto& [schema, valid, invalid, fault] : kCases) {
-    if (valid != nullptr) EXPECT_EQ(Fault(schema, valid), "") << schema;
-    if (invalid != nullptr) EXPECT_THAT(Fault(schema, invalid), HasSubstr(fault)) << schema << " " << invalid;
+    if (valid != nullptr) {
+      EXPECT_EQ(Fault(schema, valid), "") << schema;
+    }
+    if (invalid != nullptr) {
+      EXPECT_THAT(Fault(schema, invalid), HasSubstr(fault)) << schema << " " << invalid;
+    }
   }
 }
 
@@ -124,7 +128,8 @@ TEST(JsonSchema, RefusesSchemasItCannotKeep) {
       {R"({"allOf": {}})", "error: schema: #/allOf: found {}, wanted a list of schemas"},
       {R"({"anyOf": [5]})", "error: schema: #/anyOf/0: found 5, wanted a schema"},
       {R"({"properties": []})", "error: schema: #/properties: found [], wanted an object"},
-      {R"({"pattern": "(?=a)"})", "error: schema: #/pattern: pattern '(?=a)': invalid perl operator: (?=; the syntax"},
+      {R"_({"pattern": "(?=a)"})_",
+       "error: schema: #/pattern: pattern '(?=a)': invalid perl operator: (?=; the syntax"},
       {R"({"patternProperties": {"(": true}})", "error: schema: #/patternProperties: pattern '(': missing ): ("},
   };
   for (const auto& [schema, error] : kCases) EXPECT_THAT(Fault(schema, "1"), StartsWith(error)) << schema;
@@ -179,7 +184,7 @@ TEST(JsonSchemaVerifier, FindsTheJson) {
       {"{\"age\": \"```json\"}", "correct", "json=1"},
       {R"({"age": -5})", "/age: is -5, wanted at least 0", "json=1"},
       {R"({"Age": 5})", "the whole: has no 'age'", "json=1"},
-      {R"({"age": 5)", "not JSON at byte 9, '5'", "json=0"},
+      {R"({"age": 5)", "not JSON at byte 10, '5'", "json=0"},
       {R"({"age": 5} really)", "not JSON at byte 12, '5} r'", "json=0"},
       {"", "not JSON at byte 1, ''", "json=0"},
       {R"({"age": 1e999})", "not JSON at byte 13, '1e999'", "json=0"},

@@ -22,22 +22,27 @@ const std::vector<std::string> kRows = {"534678912", "672195348", "198342567", "
                                         "713924856", "961537284", "287419635", "345286179"};
 const std::string kSolution = absl::StrJoin(kRows, "");
 
+std::string Spread(const std::string& row, const std::string& between) {
+  return absl::StrJoin(row, between, [](std::string* out, char c) { out->push_back(c); });
+}
+
 TEST(SudokuVerifier, ReadsAnswersInManyShapes) {
   std::vector<std::string> spaced;
-  for (const std::string& row : kRows) spaced.push_back(absl::StrJoin(row, " "));
+  for (const std::string& row : kRows) spaced.push_back(Spread(row, " "));
   std::vector<std::string> drawn, listed, table;
   for (size_t i = 0; i < kRows.size(); ++i) {
     const std::string& row = kRows[i];
     if (i % 3 == 0) drawn.push_back("+-------+-------+-------+");
     drawn.push_back(absl::StrCat("| ", row.substr(0, 3), " | ", row.substr(3, 3), " | ", row.substr(6), " |"));
-    listed.push_back("[" + absl::StrJoin(row, ", ") + "]");
-    table.push_back("|" + absl::StrJoin(row, "|") + "|");
+    listed.push_back("[" + Spread(row, ", ") + "]");
+    table.push_back("|" + Spread(row, "|") + "|");
   }
   const std::string lines = absl::StrJoin(kRows, "\n");
   for (const std::string& answer :
        {kSolution, lines, absl::StrJoin(spaced, "\r\n"), absl::StrJoin(drawn, "\n"), absl::StrJoin(table, "\n"),
         "[" + absl::StrJoin(listed, ",\n") + "]", "The solution is " + kSolution + ".",
         "<answer>" + lines + "</answer>", "First I try 1 and 2.\n```\n" + lines + "\n```\nRow 1 was easy.",
+        "1. Solve\n" + lines + "\n\n1. Row one",
         "No: " + std::string(81, '1') + " but: " + kSolution + " (81 cells)"}) {
     const Verdict verdict = Verify(kPuzzle, answer);
     EXPECT_EQ(verdict.score, 1.0) << answer << ": " << verdict.reason;
@@ -81,10 +86,10 @@ TEST(SudokuVerifier, SaysWhatIsWrong) {
       {"", "no grid of 16 cells", "format=0 givens=0 cells=0"},
       {"1234 3412 2143 432", "no grid of 16 cells", "format=0 givens=0 cells=0"},
       {"1234 3412 x 2143 4321", "no grid of 16 cells", "format=0 givens=0 cells=0"},
-      // Row 4 has two 1s, column 4 has two 1s (rows 3 and 4), box 4 has three: 4 cells of 16 are wrong.
-      {"1234 3412 2141 4311", "1 stands twice in row 3", "format=1 givens=1 cells=0.6875"},
-      // 10 of the 11 givens; the 4 of row 1 clashes with that of column 1 and of row 1.
-      {"4234 3412 2143 4321", "row 1, column 1 is given as 1, found 4", "format=1 givens=0.9 cells=0.8125"},
+      // 1s: two in row 3, two in row 4, and one in row 2 that shares column 3 with the one in row 4. 5 cells of 16 are wrong.
+      {"1234 3412 2141 4311", "1 stands twice in column 3", "format=1 givens=1 cells=0.6875"},
+      // 9 of 10 givens; the first 4 equals one of its row, one of its column and one of its box.
+      {"4234 3412 2143 4321", "row 1, column 1 is given as 1, found 4", "format=1 givens=0.9 cells=0.75"},
       {"1234 3412 2143 432_", "row 4, column 4 is empty", "format=1 givens=1 cells=0.9375"},
       {"1234 3412 2143 4325", "row 4, column 4 is no number of the game", "format=1 givens=1 cells=0.9375"},
   };
