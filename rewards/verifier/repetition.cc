@@ -34,10 +34,25 @@ absl::string_view NextWord(absl::string_view text, size_t& at) {
   return text.substr(begin, at - begin);
 }
 
-absl::string_view NextCharacter(absl::string_view text, size_t& at) {
-  const size_t begin = at, bytes = at < text.size() ? ReadUtf8(text, at).bytes : 0;
-  at += bytes;
-  return text.substr(begin, bytes);
+// Words, or characters, as numbers that are equal where they are, so that an n-gram is a span of numbers.
+std::vector<uint32_t> Numbered(absl::string_view text, Unit unit) {
+  std::vector<uint32_t> numbers;
+  if (unit == Unit::kCharacters) {
+    for (size_t at = 0, bytes = 0; at < text.size(); at += bytes) {
+      bytes = ReadUtf8(text, at).bytes;  // 1 .. 4
+      uint32_t number = 0;
+      for (const char c : text.substr(at, bytes)) number = number << 8 | static_cast<unsigned char>(c);
+      numbers.push_back(number);
+    }
+    return numbers;
+  }
+  absl::flat_hash_map<absl::string_view, uint32_t> known;
+  for (size_t at = 0; at < text.size();) {
+    const absl::string_view word = NextWord(text, at);
+    if (word.empty()) break;
+    numbers.push_back(known.try_emplace(word, static_cast<uint32_t>(known.size())).first->second);
+  }
+  return numbers;
 }
 
 class RepetitionVerifier : public Verifier {
@@ -46,19 +61,13 @@ class RepetitionVerifier : public Verifier {
 
   Verdict Verify(const Prompt&, const std::string& completion) const override {
     const std::string text = absl::AsciiStrToLower(absl::string_view(completion).substr(0, kMaxBytes));
-    // Words by number, so that an n-gram is a span of numbers.
-    absl::flat_hash_map<absl::string_view, uint32_t> numbers;
-    std::vector<uint32_t> words;
-    for (size_t at = 0; at < text.size();) {
-      const absl::string_view word = unit_ == Unit::kWords ? NextWord(text, at) : NextCharacter(text, at);
-      if (word.empty()) break;
-      words.push_back(numbers.try_emplace(word, static_cast<uint32_t>(numbers.size())).first->second);
-    }
+    const std::vector<uint32_t> words = Numbered(text, unit_);
     const absl::string_view unit = unit_ == Unit::kWords ? " words" : " characters";
     if (words.size() < n_) return {1.0, absl::StrCat("only ", words.size(), unit), {}};
 
     absl::flat_hash_set<absl::Span<const uint32_t>> distinct;
     const size_t all = words.size() - n_ + 1;
+    distinct.reserve(all);
     for (size_t at = 0; at < all; ++at) distinct.insert(absl::MakeConstSpan(words).subspan(at, n_));
     const double score = static_cast<double>(distinct.size()) / static_cast<double>(all);
     return {
