@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
@@ -27,6 +28,7 @@ constexpr size_t kMaxBytes = 1 << 20;  // of a schema, and of a text to check
 // Of a check: schemas met, members and items looked at, 64 bytes matched or compared. Some seconds at worst.
 constexpr int64_t kMaxSteps = 10'000'000;
 constexpr int kMaxDepth = 1000;  // of schemas that are being checked: references can go round without getting on
+constexpr uint64_t kLargestInt = std::numeric_limits<int64_t>::max();
 constexpr size_t kShownBytes = 60;
 constexpr size_t kPointerBytes = 120;
 
@@ -308,6 +310,22 @@ class FaultFinder : public Json::json_sax_t {
   std::string fault_;
 };
 
+// Whole numbers above 2^63 become doubles: the library compares them with negative ones as if they were negative themselves.
+void SettleNumbers(Json& value) {
+  if (value.is_structured()) {
+    for (Json& inner : value) SettleNumbers(inner);
+  } else if (value.is_number_unsigned() && value.get<uint64_t>() > kLargestInt) {
+    value = static_cast<double>(value.get<uint64_t>());
+  }
+}
+
+// Discarded where the text is no JSON.
+Json Parse(absl::string_view text) {
+  Json value = Json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
+  SettleNumbers(value);
+  return value;
+}
+
 std::string WhyNotJson(absl::string_view text) {
   FaultFinder finder;
   Json::sax_parse(text.begin(), text.end(), &finder);
@@ -331,7 +349,7 @@ absl::StatusOr<JsonSchema> JsonSchema::Compile(absl::string_view schema) {
     return InputError("schema: ", schema.size(), " bytes, at most ", kMaxBytes, " are read");
   if (NestsTooDeep(schema)) return InputError("schema: nests more than ", kDeepestJson, " deep");
   auto compiled = std::make_unique<Compiled>();
-  compiled->text = Json::parse(schema.begin(), schema.end(), nullptr, /*allow_exceptions=*/false);
+  compiled->text = Parse(schema);
   if (compiled->text.is_discarded()) return InputError("schema: ", WhyNotJson(schema));
   HONE_ASSIGN_OR_RETURN(compiled->nodes, ReadSchemaNodes(compiled->text));
   return JsonSchema(std::move(compiled));
@@ -341,7 +359,7 @@ absl::StatusOr<JsonSchema::Finding> JsonSchema::Check(absl::string_view json) co
   if (json.size() > kMaxBytes)
     return Finding{false, absl::StrCat(json.size(), " bytes, at most ", kMaxBytes, " are read")};
   if (NestsTooDeep(json)) return Finding{false, absl::StrCat("nests more than ", kDeepestJson, " deep")};
-  const Json value = Json::parse(json.begin(), json.end(), nullptr, /*allow_exceptions=*/false);
+  const Json value = Parse(json);
   if (value.is_discarded()) return Finding{false, WhyNotJson(json)};
   Finding finding{true, ""};
   Checker checker(compiled_->nodes);

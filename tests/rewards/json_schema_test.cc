@@ -40,6 +40,8 @@ TEST(JsonSchema, EveryKeywordAcceptsAndRefuses) {
       {R"({"maximum": 2})", "2", "3", "the whole: is 3, wanted at most 2"},
       {R"({"exclusiveMinimum": 2})", "2.1", "2", "the whole: is 2, wanted more than 2"},
       {R"({"exclusiveMaximum": 2})", "1", "2", "the whole: is 2, wanted less than 2"},
+      {R"({"maximum": -1})", "-9223372036854775808", "9223372036854775808", "wanted at most -1"},
+      {R"({"const": [9223372036854775808]})", "[9223372036854775808.0]", "[-9223372036854775808]", "wanted [9.22"},
       {R"({"multipleOf": 0.01})", "19.99", "19.995", "the whole: is 19.995, wanted a multiple of 0.01"},
       {R"({"multipleOf": 7})", "7e20", "1e20", "the whole: is 1e+20, wanted a multiple of 7"},
       {R"({"multipleOf": 1e300})", "-3e307", "1", "the whole: is 1, wanted a multiple of 1e+300"},
