@@ -2,14 +2,16 @@
 // each tag opened and closed once and in that order, with nothing but white-space outside.
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
-#include "absl/strings/str_join.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 #include "engine/base/text.h"
 #include "rewards/verifier.h"
 
@@ -26,7 +28,7 @@ struct Mark {
   size_t begin = 0, end = 0;
 };
 
-// What a tag still waits for, and what has been counted of it.
+// How often a tag has been opened and closed so far.
 struct Uses {
   int opened = 0, closed = 0;
   bool closed_first = false;

@@ -14,12 +14,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
+#include "engine/base/text.h"
 #include "rewards/verifier.h"
 
 namespace hone {
 namespace {
 
 constexpr double kMaxWeight = 1e6;
+constexpr size_t kShownBytes = 60;
 
 struct Part {
   std::string name;
@@ -88,7 +90,7 @@ absl::StatusOr<std::unique_ptr<Verifier>> NewSumVerifier(Spec& spec, const Verif
     if (!part.ok()) {
       const absl::string_view message = part.status().message();
       const bool says_name = IsWeight(value) || absl::StartsWith(message, name + ":");
-      return InputError("sum: ", says_name ? "" : name + ": ", message);
+      return InputError("sum: ", says_name ? "" : Visible(name, kShownBytes) + ": ", message);
     }
     spec.Resolve(name, resolved);
     parts.push_back(*std::move(part));
