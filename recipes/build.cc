@@ -84,6 +84,10 @@ absl::StatusOr<bool> ReadNoOptions(Spec& spec) {
   return true;
 }
 
+// Verifiers that hold others.
+absl::StatusOr<std::unique_ptr<Verifier>> NewSum(Spec& spec) { return NewSumVerifier(spec, BuildVerifier); }
+absl::StatusOr<std::unique_ptr<Verifier>> NewByDomain(Spec& spec) { return NewByDomainVerifier(spec, BuildVerifier); }
+
 constexpr Component<std::unique_ptr<Task>> kTasks[] = {
 #define TASK(name, factory, description) {name, factory, description},
 #include "recipes/components.def"

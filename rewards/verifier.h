@@ -1,6 +1,7 @@
 // SLOT: checks an answer. A verifier says "score" or "no verdict, because ..."; it never turns its own trouble into a 0.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -19,7 +20,21 @@ class Verifier {
   virtual int Concurrency() const { return 0; }
 };
 
+// Makes a verifier from its spec's text; `resolved` becomes that text with every default. Verifiers that hold others are given it,
+// because only recipes/ knows the menu.
+using VerifierBuilder =
+    std::function<absl::StatusOr<std::unique_ptr<Verifier>>(absl::string_view spec, std::string* resolved)>;
+
 // Factories, one per file in rewards/verifier/; recipes/components.def is the menu.
 absl::StatusOr<std::unique_ptr<Verifier>> NewCountdownVerifier(Spec& spec);
+absl::StatusOr<std::unique_ptr<Verifier>> NewExactVerifier(Spec& spec);
+absl::StatusOr<std::unique_ptr<Verifier>> NewRegexVerifier(Spec& spec);
+absl::StatusOr<std::unique_ptr<Verifier>> NewSudokuVerifier(Spec& spec);
+absl::StatusOr<std::unique_ptr<Verifier>> NewJsonSchemaVerifier(Spec& spec);
+absl::StatusOr<std::unique_ptr<Verifier>> NewFormatVerifier(Spec& spec);
+absl::StatusOr<std::unique_ptr<Verifier>> NewLengthVerifier(Spec& spec);
+absl::StatusOr<std::unique_ptr<Verifier>> NewRepetitionVerifier(Spec& spec);
+absl::StatusOr<std::unique_ptr<Verifier>> NewSumVerifier(Spec& spec, const VerifierBuilder& build);
+absl::StatusOr<std::unique_ptr<Verifier>> NewByDomainVerifier(Spec& spec, const VerifierBuilder& build);
 
 }  // namespace hone

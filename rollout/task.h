@@ -31,5 +31,6 @@ class Task {
 
 // Factories, one per file in rollout/task/; recipes/components.def is the menu.
 absl::StatusOr<std::unique_ptr<Task>> NewCountdownTask(Spec& spec);
+absl::StatusOr<std::unique_ptr<Task>> NewJsonlTask(Spec& spec);
 
 }  // namespace hone

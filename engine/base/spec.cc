@@ -29,8 +29,10 @@ bool IsWordByte(char c) { return absl::ascii_isgraph(c) && !absl::StrContains("(
 // What Parse finds: name and options in the order of the text.
 struct ParsedSpec {
   std::string name;
-  std::map<std::string, std::string> options;
+  std::vector<std::pair<std::string, std::string>> options;
 };
+
+bool IsQuote(char c) { return c == '"' || c == '\''; }
 
 // Recursive descent over the grammar of spec.h. Positions in errors count characters from 1.
 class Parser {
@@ -67,15 +69,26 @@ class Parser {
   absl::Status ParseOption(int depth, ParsedSpec& spec) {
     SkipSpace();
     const size_t start = at_;
-    HONE_ASSIGN_OR_RETURN(const std::string name, ParseName("an option's name"));
+    HONE_ASSIGN_OR_RETURN(std::string name, ParseOptionName());
+    const std::string shown = Visible(name, kShownBytes), written = std::string(text_.substr(start, at_ - start));
     SkipSpace();
-    if (!Take('=')) return Error(at_, absl::StrCat("option '", name, "' has no value; write ", name, "=..."));
-    HONE_ASSIGN_OR_RETURN(std::string value, ParseValue(name, depth));
+    if (!Take('=')) return Error(at_, absl::StrCat("option '", shown, "' has no value; write ", written, "=..."));
+    HONE_ASSIGN_OR_RETURN(std::string value, ParseValue(shown, depth));
     if (spec.options.size() == kMaxOptions) return Error(start, absl::StrCat("more than ", kMaxOptions, " options"));
-    if (!spec.options.emplace(name, std::move(value)).second) {
-      return Error(start, absl::StrCat("option '", name, "' is given twice"));
+    for (const auto& [other, ignored] : spec.options) {
+      if (other == name) return Error(start, absl::StrCat("option '", shown, "' is given twice"));
     }
+    spec.options.emplace_back(std::move(name), std::move(value));
     return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::string> ParseOptionName() {
+    const size_t start = at_;
+    if (at_ == text_.size() || !IsQuote(text_[at_])) return ParseName("an option's name");
+    HONE_ASSIGN_OR_RETURN(std::string name, ParseQuoted());
+    if (name.empty()) return Error(start, "an option's name is empty");
+    if (name.size() > kMaxNameBytes) return Error(start, absl::StrCat("a name of more than ", kMaxNameBytes, " bytes"));
+    return name;
   }
 
   absl::StatusOr<std::string> ParseName(absl::string_view wanted) {
@@ -93,7 +106,7 @@ class Parser {
   absl::StatusOr<std::string> ParseValue(const std::string& option, int depth) {
     SkipSpace();
     const size_t start = at_;
-    if (at_ < text_.size() && (text_[at_] == '"' || text_[at_] == '\'')) return ParseQuoted();
+    if (at_ < text_.size() && IsQuote(text_[at_])) return ParseQuoted();
     while (at_ < text_.size() && IsWordByte(text_[at_])) ++at_;
     if (at_ == start) {
       return Error(at_, absl::StrCat("option '", option, "' has no value; text with spaces or signs goes in quotes"));
@@ -172,11 +185,7 @@ std::string RangeText(absl::string_view noun, Number low, Number high) {
   return std::string(noun);
 }
 
-// `value` as a spec's text would give it: bare where that reads back the same, else in quotes.
-std::string ValueText(const std::string& value) {
-  if (!value.empty() && std::all_of(value.begin(), value.end(), IsWordByte)) return value;
-  const bool trimmed = absl::StripAsciiWhitespace(value).size() == value.size();
-  if (trimmed && absl::EndsWith(value, ")") && Parser(value).ParseAll().ok()) return value;
+std::string InQuotes(absl::string_view value) {
   std::string quoted = "\"";
   for (const char c : value) {
     if (c == '"' || c == '\\') quoted += '\\';
@@ -189,6 +198,27 @@ std::string ValueText(const std::string& value) {
     }
   }
   return quoted + "\"";
+}
+
+// `value` as a spec's text would give it: bare where that reads back the same, else in quotes.
+std::string ValueText(const std::string& value) {
+  if (!value.empty() && std::all_of(value.begin(), value.end(), IsWordByte)) return value;
+  const bool trimmed = absl::StripAsciiWhitespace(value).size() == value.size();
+  if (trimmed && absl::EndsWith(value, ")") && Parser(value).ParseAll().ok()) return value;
+  return InQuotes(value);
+}
+
+std::string NameText(const std::string& name) {
+  return IsNameStart(name[0]) && std::all_of(name.begin(), name.end(), IsNameByte) ? name : InQuotes(name);
+}
+
+// name(option=value, ...)
+std::string SpecText(const std::string& name, const std::vector<std::pair<std::string, std::string>>& options) {
+  if (options.empty()) return name;
+  const auto format = [](std::string* out, const auto& entry) {
+    absl::StrAppend(out, NameText(entry.first), "=", ValueText(entry.second));
+  };
+  return absl::StrCat(name, "(", absl::StrJoin(options, ", ", format), ")");
 }
 
 // Edits that turn one name into the other, a swap of neighbours being one (optimal string alignment).
@@ -254,9 +284,39 @@ std::string Spec::Choice(const std::string& option, const std::string& fallback,
   return fallback;
 }
 
+std::vector<std::string> Spec::Unread() const {
+  std::vector<std::string> unread;
+  for (const auto& [option, value] : options_) {
+    const auto same = [&](const auto& entry) { return entry.first == option; };
+    if (std::none_of(in_force_.begin(), in_force_.end(), same)) unread.push_back(option);
+  }
+  return unread;
+}
+
+absl::StatusOr<std::string> Spec::TakeRest() {
+  HONE_RETURN_IF_ERROR(first_error_);
+  rest_is_taken_ = true;
+  Options rest;
+  for (const std::string& option : Unread()) rest.emplace_back(option, *Find(option));
+  return SpecText(name_, rest);
+}
+
+void Spec::Resolve(const std::string& option, const std::string& value) {
+  for (auto& [name, in_force] : in_force_) {
+    if (name == option) in_force = value;
+  }
+}
+
+const std::string* Spec::Find(const std::string& option) const {
+  for (const auto& [name, value] : options_) {
+    if (name == option) return &value;
+  }
+  return nullptr;
+}
+
 std::string Spec::Read(const std::string& option, const std::string& fallback) {
-  const auto written = options_.find(option);
-  const std::string value = written == options_.end() ? fallback : written->second;
+  const std::string* written = Find(option);
+  std::string value = written == nullptr ? fallback : *written;
   const auto same = [&](const auto& entry) { return entry.first == option; };
   if (std::none_of(in_force_.begin(), in_force_.end(), same)) in_force_.emplace_back(option, value);
   return value;
@@ -265,31 +325,23 @@ std::string Spec::Read(const std::string& option, const std::string& fallback) {
 void Spec::Fail(const std::string& option, const std::string& value, const std::string& wanted) {
   if (!first_error_.ok()) return;
   // A default can be out of range where the range depends on another option.
-  const absl::string_view by_default = options_.contains(option) ? "" : " by default";
-  first_error_ = InputError(name_, ": option '", option, "' is '", Visible(value, kShownBytes), "'", by_default,
-                            ", wanted ", wanted);
+  const absl::string_view by_default = Find(option) != nullptr ? "" : " by default";
+  first_error_ = InputError(name_, ": option '", Visible(option, kShownBytes), "' is '", Visible(value, kShownBytes),
+                            "'", by_default, ", wanted ", wanted);
 }
 
 absl::Status Spec::Finish() const {
   HONE_RETURN_IF_ERROR(first_error_);
+  const std::vector<std::string> unread = Unread();
+  if (unread.empty() || rest_is_taken_) return absl::OkStatus();
   std::vector<std::string> known;
   for (const auto& [option, value] : in_force_) known.push_back(option);
-  for (const auto& [option, value] : options_) {
-    if (std::find(known.begin(), known.end(), option) != known.end()) continue;
-    const std::string remedy =
-        known.empty() ? "it has no options" : absl::StrCat("known: ", absl::StrJoin(known, ", "));
-    return InputError(name_, ": unknown option '", option, "'; ", remedy, DidYouMean(option, known));
-  }
-  return absl::OkStatus();
+  const std::string remedy = known.empty() ? "it has no options" : absl::StrCat("known: ", absl::StrJoin(known, ", "));
+  return InputError(name_, ": unknown option '", Visible(unread[0], kShownBytes), "'; ", remedy,
+                    DidYouMean(unread[0], known));
 }
 
-std::string Spec::ToString() const {
-  if (in_force_.empty()) return name_;
-  const auto format = [](std::string* out, const auto& entry) {
-    absl::StrAppend(out, entry.first, "=", ValueText(entry.second));
-  };
-  return absl::StrCat(name_, "(", absl::StrJoin(in_force_, ", ", format), ")");
-}
+std::string Spec::ToString() const { return SpecText(name_, in_force_); }
 
 std::string DidYouMean(absl::string_view found, const std::vector<std::string>& candidates) {
   if (found.size() > kMaxNameBytes) return "";

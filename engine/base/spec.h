@@ -1,10 +1,10 @@
 // A component's name and options as users write them: "grpo(std_normalize=false)", "process(command=\"python3 v.py\", workers=2)".
-// Grammar: name [ "(" [option ("," option)*] ")" ], option = name "=" value, value = quoted text | number | word | a nested spec.
+// Grammar: name [ "(" [option ("," option)*] ")" ], option = (name | quoted text) "=" value, value = quoted text | number | word | a nested
+// spec. Quoted names are for components whose options are names of the user's: by_domain("openai/gsm8k"=gsm8k).
 // Quotes are " or ', with \n, \t and a backslash before any other character; words are ASCII without ( ) , = quotes or space.
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -38,6 +38,15 @@ class Spec {
   // One of `choices`; anything else is an error with the nearest choice.
   std::string Choice(const std::string& option, const std::string& fallback, const std::vector<std::string>& choices);
 
+  // For a component that holds others and so cannot know all of its options.
+  // Options that are written and were not read so far, in the order of the text.
+  std::vector<std::string> Unread() const;
+  // What Unread() names as a spec's text of the same name, for the component inside that reads it. With that they count as read here. A
+  // wrong value among those read before is returned.
+  absl::StatusOr<std::string> TakeRest();
+  // For an option that was read and holds a nested spec: its text with all defaults, for ToString.
+  void Resolve(const std::string& option, const std::string& value);
+
   // "grpo: unknown option 'std_normalise'; known: std_normalize", a wrong value, or OK.
   absl::Status Finish() const;
 
@@ -48,11 +57,14 @@ class Spec {
  private:
   // The option's text, or the fallback's; from then on the option is known.
   std::string Read(const std::string& option, const std::string& fallback);
+  const std::string* Find(const std::string& option) const;  // as written, or null
   void Fail(const std::string& option, const std::string& value, const std::string& wanted);
 
   std::string name_;
-  std::map<std::string, std::string> options_;                 // as written
-  std::vector<std::pair<std::string, std::string>> in_force_;  // as read, defaults included
+  using Options = std::vector<std::pair<std::string, std::string>>;
+  Options options_;   // as written
+  Options in_force_;  // as read, defaults included
+  bool rest_is_taken_ = false;
   absl::Status first_error_;
 };
 

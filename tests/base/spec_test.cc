@@ -108,6 +108,52 @@ TEST(SpecTest, OptionErrorsNameFoundWantedAndNearest) {
   for (const auto& [text, wanted] : cases) EXPECT_EQ(ErrorOf(text), wanted) << text;
 }
 
+TEST(SpecTest, QuotedNamesAreAnyText) {
+  absl::StatusOr<Spec> spec = Spec::Parse("c(\"a/b (c)\"=d(e=1), 'plain' = 2)");
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  EXPECT_EQ(spec->Text("a/b (c)", ""), "d(e=1)");
+  EXPECT_EQ(spec->Int("plain", 0, kMin, kMax), 2);
+  EXPECT_TRUE(spec->Finish().ok());
+  EXPECT_EQ(spec->ToString(), "c(\"a/b (c)\"=d(e=1), plain=2)");
+  const std::pair<const char*, const char*> cases[] = {
+      {"c(\"\"=1)", "'c(\"\"=1)': character 3: an option's name is empty"},
+      {"c(\"a)", "'c(\"a)': character 3: the quote is never closed"},
+      {"c(\"a b\")", "'c(\"a b\")': character 8: option 'a b' has no value; write \"a b\"=..."},
+      {"c(a=1, \"a\"=2)", "'c(a=1, \"a\"=2)': character 8: option 'a' is given twice"},
+      {"c(\"a\\n\"=1)", "c: unknown option 'a\\n'; known: flag, count, rate, text, choice"},
+  };
+  for (const auto& [text, wanted] : cases) EXPECT_EQ(ErrorOf(text), wanted) << text;
+  EXPECT_NE(ErrorOf("c(\"" + std::string(65, 'x') + "\"=1)").find("a name of more than 64 bytes"), std::string::npos);
+}
+
+TEST(SpecTest, AComponentMayHoldOthers) {
+  absl::StatusOr<Spec> spec = Spec::Parse("outer(zebra=z, \"a b\"=\"x y\", weight=0.5, deep=d(e=1))");
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  EXPECT_EQ(spec->Double("weight", 1, 0, 1), 0.5);
+  EXPECT_EQ(spec->Unread(), (std::vector<std::string>{"zebra", "a b", "deep"}));
+  EXPECT_FALSE(spec->Finish().ok());
+  EXPECT_EQ(spec->TakeRest().value(), "outer(zebra=z, \"a b\"=\"x y\", deep=d(e=1))");
+  EXPECT_TRUE(spec->Finish().ok());
+  EXPECT_EQ(spec->ToString(), "outer(weight=0.5)");
+
+  absl::StatusOr<Spec> wrong = Spec::Parse("outer(a=1, weight=x)");
+  wrong->Double("weight", 1, 0, 1);
+  EXPECT_EQ(wrong->TakeRest().status().message(), "outer: option 'weight' is 'x', wanted a number in 0 .. 1");
+  absl::StatusOr<Spec> bare = Spec::Parse("outer(weight=1)");
+  bare->Double("weight", 1, 0, 1);
+  EXPECT_EQ(bare->TakeRest().value(), "outer");
+}
+
+TEST(SpecTest, NestedSpecsArePrintedAsResolved) {
+  absl::StatusOr<Spec> spec = Spec::Parse("outer(inner=i, count=2)");
+  EXPECT_EQ(spec->Text("inner", ""), "i");
+  spec->Resolve("inner", "i(a=1)");
+  spec->Resolve("count", "not read, so not there");
+  EXPECT_EQ(spec->ToString(), "outer(inner=i(a=1))");
+  EXPECT_EQ(spec->Int("count", 0, kMin, kMax), 2);
+  EXPECT_EQ(spec->ToString(), "outer(inner=i(a=1), count=2)");
+}
+
 TEST(SpecTest, OpenRangesAreSaidAsSuch) {
   const auto error_of = [](auto read) {
     absl::StatusOr<Spec> spec = Spec::Parse("c(x=y)");

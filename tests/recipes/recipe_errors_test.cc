@@ -208,8 +208,11 @@ TEST(RecipeErrorsTest, Components) {
        "r.textproto:25:3: 'grpo(': character 6: wanted an option's name, found the end"},
       {"grpo(std_normalize=false)", "", "r.textproto:25:3: '': character 1: wanted a name, found the end"},
       {"\"countdown\"", "\"countdwn\"",
-       "r.textproto:1:1: no task 'countdwn'; have: countdown; did you mean 'countdown'?"},
-      {"task:", "verifier: \"x\" task:", "r.textproto:1:1: no verifier 'x'; have: countdown"},
+       "r.textproto:1:1: no task 'countdwn'; have: countdown, jsonl; did you mean 'countdown'?"},
+      {"task:", "verifier: \"countdown(x=1)\" task:",
+       "r.textproto:1:1: countdown: unknown option 'x'; it has no options"},
+      {"task:", "verifier: \"sum(countdown=1, style=format(tag=a))\" task:",
+       "r.textproto:1:1: sum: style: format: unknown option 'tag'; known: tags, prefilled; did you mean 'tags'?"},
       {"minibatches: 2", "loss: \"ppo\"", "r.textproto:26:3: no loss 'ppo'; have: ppo_clip, reinforce, sft"},
       {"minibatches: 2", "loss: \"sft\"",
        "r.textproto:26:3: loss 'sft' ignores rewards, an RL stage would learn nothing from them; use ppo_clip or "
