@@ -1,5 +1,6 @@
 #include "rollout/judge.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
