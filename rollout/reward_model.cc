@@ -194,9 +194,10 @@ class GenerativeJudge : public RewardModel {
         Generator(model_.get(), &reader_.tokenizer(), limits)
             .Run({&request, 1}, generation, [&](size_t, Sample sample) { answer = std::move(sample); }));
     HONE_ASSIGN_OR_RETURN(const std::string text, reader_.tokenizer().Decode(answer.tokens));
-    HONE_ASSIGN_OR_RETURN(const double rating, ReadJudgeScore(text, answer.finish_reason, options_.scale));
+    const absl::StatusOr<double> rating = ReadJudgeScore(text, answer.finish_reason, options_.scale);
+    if (!rating.ok()) return InputError(rating.status().message(), ": ", Visible(text, kShownBytes));
     return Verdict{
-        rating / options_.scale, absl::StrCat("the judge: ", Visible(text, kShownBytes)), {{"rating", rating}}};
+        *rating / options_.scale, absl::StrCat("the judge: ", Visible(text, kShownBytes)), {{"rating", *rating}}};
   }
 
  private:

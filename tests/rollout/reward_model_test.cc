@@ -213,7 +213,7 @@ TEST_F(RewardModelTest, AJudgeWithoutNumberGivesNoVerdict) {
   EXPECT_EQ(Verify(">", brief).score, 0.7);  // no chat template: the question as it stands
   const Verdict verdict = Verify("b", brief);
   EXPECT_EQ(verdict.score, std::nullopt);
-  EXPECT_EQ(verdict.reason, "the judge gave no score before its tokens ran out");
+  EXPECT_EQ(verdict.reason, "the judge gave no score before its tokens ran out: bbbbbbbbbbbb");
   EXPECT_THAT(Verify("b", "template='{answer}{completion}'").reason, HasSubstr("the prompt has no answer"));
 }
 
