@@ -57,7 +57,8 @@ absl::StatusOr<Source> FromMember(const Json& json, const std::string& where) {
   return source;
 }
 
-absl::StatusOr<Source> FindSource(const std::string& folder, const Json& config) {
+// Nothing where the model has no template.
+absl::StatusOr<std::optional<Source>> FindSource(const std::string& folder, const Json& config) {
   std::error_code error;
   const std::string file = absl::StrCat(folder, "/chat_template.jinja");
   if (std::filesystem::exists(file, error)) {
@@ -76,10 +77,7 @@ absl::StatusOr<Source> FindSource(const std::string& folder, const Json& config)
     if (members.is_object() && members.contains("chat_template") && !members["chat_template"].is_null())
       return FromMember(members["chat_template"], absl::StrCat(where, ": chat_template"));
   }
-  return InputError(
-      folder,
-      ": the model has no chat template (no chat_template.jinja, no 'chat_template' in tokenizer_config.json);"
-      " give whole prompts as 'prompt', without --chat");
+  return std::nullopt;
 }
 
 absl::StatusOr<std::tm> ParseDate(const Json& json) {
@@ -155,13 +153,23 @@ absl::StatusOr<ChatTemplate::Parsed> ChatTemplate::Parse(const std::string& sour
 }
 
 absl::StatusOr<ChatTemplate> ChatTemplate::Load(const std::string& folder) {
+  HONE_ASSIGN_OR_RETURN(std::optional<ChatTemplate> chat, LoadIfAny(folder));
+  if (chat) return *std::move(chat);
+  return InputError(
+      folder,
+      ": the model has no chat template (no chat_template.jinja, no 'chat_template' in tokenizer_config.json);"
+      " give whole prompts as 'prompt', without --chat");
+}
+
+absl::StatusOr<std::optional<ChatTemplate>> ChatTemplate::LoadIfAny(const std::string& folder) {
   HONE_ASSIGN_OR_RETURN(const Json config, ReadObject(absl::StrCat(folder, "/tokenizer_config.json")));
   HONE_ASSIGN_OR_RETURN(const Json map, ReadObject(absl::StrCat(folder, "/special_tokens_map.json")));
-  HONE_ASSIGN_OR_RETURN(const Source source, FindSource(folder, config));
+  HONE_ASSIGN_OR_RETURN(const std::optional<Source> source, FindSource(folder, config));
+  if (!source) return std::nullopt;
   ChatTemplate chat;
-  HONE_ASSIGN_OR_RETURN(chat.default_, Parse(source.text, source.where));
-  if (!source.tool_use.empty()) {
-    HONE_ASSIGN_OR_RETURN(chat.tool_use_, Parse(source.tool_use, absl::StrCat(source.where, " (tool_use)")));
+  HONE_ASSIGN_OR_RETURN(chat.default_, Parse(source->text, source->where));
+  if (!source->tool_use.empty()) {
+    HONE_ASSIGN_OR_RETURN(chat.tool_use_, Parse(source->tool_use, absl::StrCat(source->where, " (tool_use)")));
   }
   for (const char* name : kSpecialTokens) {
     std::string text = TokenText(config, name);
@@ -169,7 +177,7 @@ absl::StatusOr<ChatTemplate> ChatTemplate::Load(const std::string& folder) {
     if (text.empty() && !config_says_none) text = TokenText(map, name);
     if (!text.empty()) chat.special_tokens_.emplace_back(name, std::move(text));
   }
-  return chat;
+  return std::optional<ChatTemplate>(std::move(chat));
 }
 
 absl::StatusOr<std::string> ChatTemplate::Render(const std::string& text) const {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,6 +26,8 @@ class ChatTemplate {
   // called "default", and "tool_use" for conversations with tools. bos_token, eos_token and other special tokens come from
   // tokenizer_config.json, else special_tokens_map.json. Input errors: no template, and what is wrong with it, by file and line.
   static absl::StatusOr<ChatTemplate> Load(const std::string& folder);
+  // The same, but a folder without any template is no error.
+  static absl::StatusOr<std::optional<ChatTemplate>> LoadIfAny(const std::string& folder);
 
   ChatTemplate(ChatTemplate&&) noexcept;
   ChatTemplate& operator=(ChatTemplate&&) noexcept;

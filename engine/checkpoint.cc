@@ -16,6 +16,8 @@ constexpr int64_t kPieceFloats = 1 << 16;
 // about the first wrong tensor is better.
 constexpr double kHarmlessFloats = 1 << 28;
 
+constexpr char kScoreWeights[] = "score.weight";
+
 absl::Status CheckTotal(const std::string& folder, const ModelConfig& config, const SafetensorsFile& file) {
   // The stored ones are no more than this, whatever their type.
   const double wanted = static_cast<double>(config.estimated_parameters()), stored = file.data_bytes() / 2.0;
@@ -27,7 +29,12 @@ absl::Status CheckTotal(const std::string& folder, const ModelConfig& config, co
 // Every tensor that the model wants is there in its shape, and none is left over that would change the arithmetic.
 absl::Status CheckTensors(const Model& model, const SafetensorsFile& file) {
   const std::string embedding = "model.embed_tokens.weight", head = "lm_head.weight";
+  const bool scores = model.config().head == ModelHead::kScore;
   std::set<std::string> wanted;
+  if (scores) {
+    HONE_RETURN_IF_ERROR(file.CheckShape(kScoreWeights, {1, model.config().hidden_size}));
+    wanted = {kScoreWeights, head};
+  }
   for (const Parameter& parameter : model.parameters()) {
     HONE_RETURN_IF_ERROR(file.CheckShape(parameter.name, parameter.shape));
     wanted.insert(parameter.name);
@@ -64,11 +71,9 @@ absl::Status LoadParameter(const SafetensorsFile& file, ThreadPool& pool, Parame
   return absl::OkStatus();
 }
 
-}  // namespace
-
-absl::StatusOr<std::unique_ptr<Model>> LoadModel(const std::string& folder, ThreadPool* pool, MatrixStorage storage) {
-  HONE_ASSIGN_OR_RETURN(ModelConfig config, ReadModelConfig(folder));
-  HONE_ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::OpenFolder(folder));
+// The model of `config`, filled from the folder's weights.
+absl::StatusOr<std::unique_ptr<Model>> FillModel(const std::string& folder, ModelConfig config,
+                                                 const SafetensorsFile& file, ThreadPool* pool, MatrixStorage storage) {
   const bool halves =
       storage == MatrixStorage::kExact ? file.MatricesAre(StorageType::kBfloat16) : storage == MatrixStorage::kBfloat16;
   if (halves) config.weight_type = kernels::WeightType::kBfloat16;
@@ -76,6 +81,24 @@ absl::StatusOr<std::unique_ptr<Model>> LoadModel(const std::string& folder, Thre
   HONE_ASSIGN_OR_RETURN(std::unique_ptr<Model> model, NewModel(config, pool));
   HONE_RETURN_IF_ERROR(CheckTensors(*model, file));
   for (Parameter& parameter : model->parameters()) HONE_RETURN_IF_ERROR(LoadParameter(file, *pool, parameter));
+  return model;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Model>> LoadModel(const std::string& folder, ThreadPool* pool, MatrixStorage storage) {
+  HONE_ASSIGN_OR_RETURN(ModelConfig config, ReadModelConfig(folder));
+  HONE_ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::OpenFolder(folder));
+  return FillModel(folder, std::move(config), file, pool, storage);
+}
+
+absl::StatusOr<ScoreModel> LoadScoreModel(const std::string& folder, ThreadPool* pool, MatrixStorage storage) {
+  HONE_ASSIGN_OR_RETURN(ModelConfig config, ReadModelConfig(folder, ModelHead::kScore));
+  const int64_t hidden = config.hidden_size;
+  HONE_ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::OpenFolder(folder));
+  ScoreModel model;
+  HONE_ASSIGN_OR_RETURN(model.body, FillModel(folder, std::move(config), file, pool, storage));
+  HONE_ASSIGN_OR_RETURN(model.score_weights, file.Read(kScoreWeights, {1, hidden}));
   return model;
 }
 

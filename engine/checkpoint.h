@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "engine/base/status.h"
 #include "engine/model/model.h"
@@ -26,6 +27,16 @@ enum class MatrixStorage {
 // finite, and an lm_head.weight that differs from the embedding that config.json ties it to.
 absl::StatusOr<std::unique_ptr<Model>> LoadModel(const std::string& folder, ThreadPool* pool,
                                                  MatrixStorage storage = MatrixStorage::kFloat32);
+
+// A folder of XForSequenceClassification with one label.
+struct ScoreModel {
+  std::unique_ptr<Model> body;       // its head() is the embedding, and means nothing
+  std::vector<float> score_weights;  // score.weight, [hidden_size]
+};
+
+// Like LoadModel. An lm_head.weight that lies in the folder is not read.
+absl::StatusOr<ScoreModel> LoadScoreModel(const std::string& folder, ThreadPool* pool,
+                                          MatrixStorage storage = MatrixStorage::kFloat32);
 
 // Writes config.json, generation_config.json, model.safetensors and the tokenizer into an existing folder.
 absl::Status SaveModel(const Model& model, const Tokenizer& tokenizer, const std::string& folder, StorageType type);

@@ -160,6 +160,13 @@ void ConfigReader::Require(const std::string& key, const std::string& value) {
   if (found != nullptr && *found != Json::parse(value)) Fail(key, value + ", nothing else is supported");
 }
 
+void ConfigReader::CheckSize(const std::string& key, size_t size) {
+  const Json* found = state_->Read(key);
+  if (found != nullptr && (!found->is_structured() || found->size() != size)) {
+    Fail(key, absl::StrCat("one with ", size, size == 1 ? " member" : " members"));
+  }
+}
+
 void ConfigReader::Ignore(const std::string& key) { state_->known.insert(key); }
 
 void ConfigReader::Fail(const std::string& key, const std::string& wanted) {

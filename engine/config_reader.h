@@ -40,6 +40,8 @@ class ConfigReader {
   std::vector<TokenId> Tokens(const std::string& key, const std::vector<TokenId>& missing);
   // Only this value (JSON) has the arithmetic of this program.
   void Require(const std::string& key, const std::string& value);
+  // An object or a list of another number of members is wrong.
+  void CheckSize(const std::string& key, size_t size);
   // The key has no influence on the arithmetic.
   void Ignore(const std::string& key);
 

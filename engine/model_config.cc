@@ -1,10 +1,11 @@
 #include "engine/model_config.h"
 
-#include <cctype>
 #include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/match.h"
+#include "absl/strings/strip.h"
 #include "engine/base/check.h"
 #include "engine/base/file.h"
 #include "engine/config_reader.h"
@@ -35,6 +36,8 @@ constexpr const char* kHarmless[] = {
     // tokens and sampling that the caller decides about
     "pad_token_id", "unk_token_id", "sep_token_id", "cls_token_id", "mask_token_id", "max_length", "min_length",
     "do_sample", "num_beams", "temperature", "top_k", "top_p", "repetition_penalty"};
+
+constexpr char kScoreSuffix[] = "ForSequenceClassification";
 
 void ReadLlama3(ConfigReader& reader, const std::string& in, RopeConfig& rope) {
   rope.type = RopeType::kLlama3;
@@ -118,15 +121,27 @@ void ReadSizes(ConfigReader& reader, const ConfigDefaults& defaults, ModelConfig
       reader.Int("max_position_embeddings", 1, kMaxPositions, {.missing = defaults.positions});
 }
 
+// transformers' class of this head on the body of a family's XForCausalLM.
+std::string ArchitectureOf(absl::string_view architecture, ModelHead head) {
+  if (head == ModelHead::kVocabulary) return std::string(architecture);
+  return absl::StrCat(absl::StripSuffix(architecture, "ForCausalLM"), kScoreSuffix);
+}
+
 // The heads of other tasks compute something else from the same body.
-void CheckArchitecture(ConfigReader& reader, const char* wanted) {
-  const auto lower = [](std::string text) {
-    for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-    return text;
-  };
+void CheckArchitecture(ConfigReader& reader, absl::string_view wanted) {
   for (const std::string& name : reader.Texts("architectures")) {
-    if (lower(name) != lower(wanted)) reader.Fail("architectures", absl::StrCat("[\"", wanted, "\"]"));
+    if (!absl::EqualsIgnoreCase(name, wanted)) reader.Fail("architectures", absl::StrCat("[\"", wanted, "\"]"));
   }
+}
+
+// The number of labels is that of id2label, else num_labels; where both are missing the weights tell.
+void ReadScoreHead(ConfigReader& reader, ModelConfig& config) {
+  reader.CheckSize("id2label", 1);
+  if (reader.Int("num_labels", 1, INT32_MAX, {.missing = 1}) != 1 && !reader.Has("id2label")) {
+    reader.Fail("num_labels", "1: a reward model gives one number");
+  }
+  config.pad_token = reader.Int("pad_token_id", INT32_MIN, INT32_MAX, {.missing = -1});
+  config.tie_word_embeddings = true;
 }
 
 // generation_config.json goes first: an instruction-tuned model often ends its answers with more tokens than it was trained with.
@@ -164,7 +179,17 @@ int64_t ModelConfig::estimated_parameters() const {
   return layers * layer + hidden + (tie_word_embeddings ? 1 : 2) * int64_t{vocab_size} * hidden;
 }
 
-absl::StatusOr<ModelConfig> ReadModelConfig(const std::string& folder) {
+absl::StatusOr<ModelHead> ReadModelHead(const std::string& folder) {
+  const std::string path = folder + "/config.json";
+  HONE_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  HONE_ASSIGN_OR_RETURN(ConfigReader reader, ConfigReader::Parse(path, text));
+  const std::vector<std::string> names = reader.Texts("architectures");
+  HONE_RETURN_IF_ERROR(reader.status());
+  const bool scores = !names.empty() && absl::EndsWith(names[0], kScoreSuffix);
+  return scores ? ModelHead::kScore : ModelHead::kVocabulary;
+}
+
+absl::StatusOr<ModelConfig> ReadModelConfig(const std::string& folder, ModelHead head) {
   const std::string path = folder + "/config.json";
   ModelConfig config;
   HONE_ASSIGN_OR_RETURN(config.config_text, ReadFile(path));
@@ -173,11 +198,13 @@ absl::StatusOr<ModelConfig> ReadModelConfig(const std::string& folder) {
   HONE_RETURN_IF_ERROR(reader.status());
   const ModelFamily* family = FindModelFamily(config.family);
   if (family == nullptr) return InputError(path, ": ", NoModelFamily(config.family));
-  CheckArchitecture(reader, family->architecture);
+  config.head = head;
+  CheckArchitecture(reader, ArchitectureOf(family->architecture, head));
   ReadSizes(reader, family->defaults, config);
   config.rope = ReadRope(reader, config.max_position_embeddings);
   config.rms_norm_eps = reader.Positive("rms_norm_eps", 1e-6);
   config.tie_word_embeddings = reader.Bool("tie_word_embeddings", false);
+  if (head == ModelHead::kScore) ReadScoreHead(reader, config);
   config.initializer_std = reader.NonNegative("initializer_range", 0.02);
   const std::vector<TokenId> begin = reader.Tokens("bos_token_id", family->defaults.begin_tokens);
   config.begin_token = begin.empty() ? -1 : begin[0];

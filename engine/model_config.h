@@ -14,9 +14,16 @@
 
 namespace hone {
 
+// What turns the final hidden states into a result.
+enum class ModelHead {
+  kVocabulary,  // XForCausalLM: logits
+  kScore,       // XForSequenceClassification with one label: one number a text
+};
+
 // Sizes, in the words of Hugging Face's config.json.
 struct ModelConfig {
   std::string family = "llama";
+  ModelHead head = ModelHead::kVocabulary;
   int32_t vocab_size = 0;
   int32_t hidden_size = 0;
   int32_t intermediate_size = 0;
@@ -35,6 +42,7 @@ struct ModelConfig {
   double initializer_std = 0.02;
   TokenId begin_token = -1;                                         // -1: none
   std::vector<TokenId> end_tokens;                                  // each ends an answer
+  TokenId pad_token = -1;                                           // kScore: no text is judged at this one; -1: none
   kernels::WeightType weight_type = kernels::WeightType::kFloat32;  // of matrices in memory; training wants float32
   // The files as they were read, so that what is saved keeps every key; empty for a new model.
   std::string config_text, generation_text;
@@ -48,7 +56,12 @@ struct ModelConfig {
 // Reads config.json, and from generation_config.json, where there is one, the tokens that end an answer. A key that would
 // change the arithmetic and is not supported is refused by name; so is one that is not known, unless it is null or false.
 // The sizes are each within bounds; whether the weights are there and fit is not known yet.
-absl::StatusOr<ModelConfig> ReadModelConfig(const std::string& folder);
+// A folder whose `architectures` have another head than the one asked for is refused. A score head reads no lm_head, so that
+// the embeddings count as tied.
+absl::StatusOr<ModelConfig> ReadModelConfig(const std::string& folder, ModelHead head = ModelHead::kVocabulary);
+
+// The head that config.json names in `architectures`; kVocabulary where it names none. What else it says is not checked.
+absl::StatusOr<ModelHead> ReadModelHead(const std::string& folder);
 
 // The text of config.json and of generation_config.json; `type` is what the weights are written as.
 std::string ModelConfigText(const ModelConfig& config, StorageType type);

@@ -21,8 +21,9 @@ class ThreadPool {
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // Calls task(0) .. task(count - 1), each once, and returns when all are done. Calls from one thread at a time only;
-  // a task must not call Run on the same pool.
+  // Calls task(0) .. task(count - 1), each once, and returns when all are done. Calls from one thread at a time only,
+  // but for a pool of one thread, which has no state and works for any number of callers at once; a task must not call
+  // Run on the same pool.
   template <typename Task>
   void Run(int64_t count, const Task& task) {
     RunErased(

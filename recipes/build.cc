@@ -14,6 +14,7 @@
 #include "engine/drafter.h"
 #include "engine/tokenizer.h"
 #include "rewards/verifier.h"
+#include "rollout/reward_model.h"
 #include "rollout/task.h"
 #include "trainer/advantage.h"
 #include "trainer/loss.h"

@@ -168,8 +168,9 @@ TEST(ComponentsTest, EveryComponentIsListedWithPaperAndBuildsFromItsDefaults) {
   std::set<std::string> names;
   // Those with an option that nobody can choose for the user, and what they say without it.
   const std::map<std::string, std::string> insist = {
-      {"draft_model", "path=DIR"},        {"jsonl", "needs an option path="}, {"regex", "needs an option pattern="},
-      {"length", "needs an option max="}, {"sum", "needs verifiers"},         {"by_domain", "needs domains"}};
+      {"draft_model", "path=DIR"},           {"reward_model", "path=DIR"},       {"jsonl", "needs an option path="},
+      {"regex", "needs an option pattern="}, {"length", "needs an option max="}, {"sum", "needs verifiers"},
+      {"by_domain", "needs domains"}};
   for (const ComponentInfo& info : *list) {
     EXPECT_TRUE(names.insert(info.slot + " " + info.name).second) << info.name;
     EXPECT_TRUE(absl::StartsWith(info.paper, "https://")) << info.name;
