@@ -21,5 +21,8 @@ class Verifier {
 
 // Factories, one per file in rewards/verifier/; recipes/components.def is the menu.
 absl::StatusOr<std::unique_ptr<Verifier>> NewCountdownVerifier(Spec& spec);
+absl::StatusOr<std::unique_ptr<Verifier>> NewGsm8kVerifier(Spec& spec);
+absl::StatusOr<std::unique_ptr<Verifier>> NewMathVerifier(Spec& spec);
+absl::StatusOr<std::unique_ptr<Verifier>> NewMultipleChoiceVerifier(Spec& spec);
 
 }  // namespace hone
