@@ -339,17 +339,16 @@ Comparison Compare(absl::string_view gold_text, absl::string_view answer_text) {
 
   const std::string gold_trouble = gold.expression.trouble, answer_trouble = answer.expression.trouble;
   const bool commas = gold.expression.tokens.ambiguous || answer.expression.tokens.ambiguous;
-  const bool letters = (gold.expression.unit_letters && !UsesVariables(answer)) ||
-                       (answer.expression.unit_letters && !UsesVariables(gold)) ||
-                       (gold.expression.unit_letters && answer.expression.unit_letters);
-  if (letters) {
-    Read(gold_text, {CommaMeaning::kThousands, true}, gold);
-    Read(answer_text, {CommaMeaning::kThousands, true}, answer);
+  if (gold.expression.unit_letters && !UsesVariables(answer)) {
+    Read(gold_text, {CommaMeaning::kThousands, UnitLetters::kApart}, gold);
+    if (CompareRead(gold, answer, result)) return result;
+  } else if (answer.expression.unit_letters && !UsesVariables(gold)) {
+    Read(answer_text, {CommaMeaning::kThousands, UnitLetters::kAll}, answer);
     if (CompareRead(gold, answer, result)) return result;
   }
   if (commas) {
-    Read(gold_text, {CommaMeaning::kList, false}, gold);
-    Read(answer_text, {CommaMeaning::kList, false}, answer);
+    Read(gold_text, {CommaMeaning::kList, UnitLetters::kNone}, gold);
+    Read(answer_text, {CommaMeaning::kList, UnitLetters::kNone}, answer);
     if (CompareRead(gold, answer, result)) return result;
   }
   if (!gold_trouble.empty())

@@ -66,10 +66,13 @@ struct Node {
   absl::string_view text;
 };
 
-// How the answers of one comparison are read.
+// Which letters behind a number are its unit: none, those written apart ("5 m"), or also "5m"; always only those that are units at all.
+enum class UnitLetters : uint8_t { kNone, kApart, kAll };
+
+// How an answer is read.
 struct Reading {
   CommaMeaning comma = CommaMeaning::kThousands;
-  bool letters_are_units = false;  // 5m is 5 metres: right where the other answer has no variables
+  UnitLetters unit_letters = UnitLetters::kNone;
 };
 
 struct Expression {
@@ -78,7 +81,7 @@ struct Expression {
   std::vector<int32_t> children;
   std::vector<char> relations;  // the signs of relation i are at Node::columns ...
   int32_t root = -1;
-  bool unit_letters = false;  // letters were skipped as units, or could be
+  bool unit_letters = false;  // there are letters that could be units
   std::string trouble;        // why there is no root
 
   bool ok() const { return root >= 0; }

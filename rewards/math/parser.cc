@@ -1,3 +1,4 @@
+// Lists, relations, sets, brackets and environments.
 #include "rewards/math/parser.h"
 
 #include "absl/container/inlined_vector.h"

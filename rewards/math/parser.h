@@ -1,4 +1,4 @@
-// Recursive descent over the tokens of an answer. Private to the two files parser*.cc; the door is Parse in expression.h.
+// Recursive descent over the tokens of an answer. Private to the files parser*.cc; the door is Parse in expression.h.
 #pragma once
 
 #include <initializer_list>
@@ -30,7 +30,7 @@ class Parser {
   int32_t Words();
   void SkipLeadIn();
 
-  // Values: parser_value.cc
+  // Values: parser_value.cc and parser_leaf.cc
   int32_t Sum();
   int32_t Product();
   int32_t Signed();
@@ -52,6 +52,7 @@ class Parser {
   int32_t Enclosed(NodeKind kind, char close);
   int32_t Degrees(int32_t value);
   void SkipUnits();
+  bool IsUnitLetter(size_t ahead) const;
   bool AtUnit(int32_t left);
   bool StartsFactor() const;
 

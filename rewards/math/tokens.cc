@@ -180,8 +180,8 @@ class Lexer {
 
   // In a text a small letter behind a number is a unit, any other letter is a name.
   void Single(absl::string_view letter) {
-    const bool behind =
-        !out_.all.empty() && (out_.all.back().kind == TokenKind::kNumber || out_.all.back().code == '}');
+    const Token last = out_.all.empty() ? Token() : out_.all.back();
+    const bool behind = last.kind == TokenKind::kNumber || last.code == '}' || last.code == '/';
     if (InText() && behind) return EmitWord(letter);
     if (InText() && (letter == "a" || letter == "A") && Peek() == ' ') return EmitWord(letter);
     EmitLetter(letter);
