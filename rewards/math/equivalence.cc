@@ -59,14 +59,29 @@ class Comparer {
     return true;
   }
 
+  // Variables and operations without a number, such as f(x), AB / CD or |AB|.
+  static bool OnlySymbols(const Part& part) {
+    switch (part->kind) {
+      case NodeKind::kVariable:
+        return true;
+      case NodeKind::kAbsolute:
+        return OnlySymbols(part.At(part->a));
+      case NodeKind::kAdd:
+      case NodeKind::kSubtract:
+      case NodeKind::kMultiply:
+      case NodeKind::kDivide:
+        return OnlySymbols(part.At(part->a)) && OnlySymbols(part.At(part->b));
+      default:
+        return false;
+    }
+  }
+
   // x = 3, (x, y) = (1, 2), f(x) = 3: something is given a name.
   static bool IsAssignment(const Part& relation) {
     if (!OnlyEqualities(relation)) return false;
     const Part left = SidesOf(relation)[0];
     if (left->kind == NodeKind::kVariable || left->kind == NodeKind::kText) return true;
-    if (left->kind == NodeKind::kMultiply) {
-      return left.At(left->a)->kind == NodeKind::kVariable && left.At(left->b)->kind == NodeKind::kVariable;
-    }
+    if (OnlySymbols(left)) return true;
     if (left->kind != NodeKind::kTuple) return false;
     const Parts names = SidesOf(left);
     return std::all_of(names.begin(), names.end(), [](const Part& name) { return name->kind == NodeKind::kVariable; });
@@ -338,6 +353,7 @@ Comparison Compare(absl::string_view gold_text, absl::string_view answer_text) {
     return {true, Words(Evidence::kText)};
 
   const std::string gold_trouble = gold.expression.trouble, answer_trouble = answer.expression.trouble;
+  const bool decimal_commas = gold.expression.tokens.decimal_comma || answer.expression.tokens.decimal_comma;
   const bool commas = gold.expression.tokens.ambiguous || answer.expression.tokens.ambiguous;
   if (gold.expression.unit_letters && !UsesVariables(answer)) {
     Read(gold_text, {CommaMeaning::kThousands, UnitLetters::kApart}, gold);
@@ -349,6 +365,11 @@ Comparison Compare(absl::string_view gold_text, absl::string_view answer_text) {
   if (commas) {
     Read(gold_text, {CommaMeaning::kList, UnitLetters::kNone}, gold);
     Read(answer_text, {CommaMeaning::kList, UnitLetters::kNone}, answer);
+    if (CompareRead(gold, answer, result)) return result;
+  }
+  if (decimal_commas) {
+    Read(gold_text, {CommaMeaning::kDecimal, UnitLetters::kNone}, gold);
+    Read(answer_text, {CommaMeaning::kDecimal, UnitLetters::kNone}, answer);
     if (CompareRead(gold, answer, result)) return result;
   }
   if (!gold_trouble.empty())

@@ -122,7 +122,11 @@ absl::string_view FirstNumber(absl::string_view text) {
 // The last number and the arithmetic around it: "So it is 3 / 4." gives "3 / 4".
 std::optional<Span> LastNumber(absl::string_view text) {
   size_t last = text.size();
-  while (last > 0 && !IsDigit(text[last - 1])) --last;
+  for (size_t start = last; last > 0; last = start) {
+    while (last > 0 && !IsDigit(text[last - 1])) --last;
+    for (start = last; start > 0 && IsDigit(text[start - 1]);) --start;
+    if (start == 0 || !IsLetter(text[start - 1])) break;  // R2D2 holds no number
+  }
   if (last == 0) return std::nullopt;
   size_t begin = last, kept = last;
   const absl::string_view glue = ".,/*^+-()% \\";
@@ -184,7 +188,20 @@ absl::string_view FirstSentence(absl::string_view text) {
   return text;
 }
 
+// "The area of $ABC$ is 120" says 120.
+absl::string_view BehindLastIs(absl::string_view phrase) {
+  if (phrase.empty() || !IsLetter(phrase[0])) return phrase;
+  const absl::string_view sentence = FirstSentence(phrase);
+  size_t behind = 0;
+  for (const absl::string_view word : {" is ", " are ", " equals "}) {
+    const size_t at = sentence.rfind(word);
+    if (at != absl::string_view::npos) behind = std::max(behind, at + word.size());
+  }
+  return absl::StripAsciiWhitespace(sentence.substr(behind)).empty() || behind == 0 ? phrase : sentence.substr(behind);
+}
+
 Extracted FromPhrase(absl::string_view phrase, const char* where) {
+  phrase = BehindLastIs(phrase);
   std::string joined;
   if (const auto span = NextSpan(phrase, 0)) {
     JoinSpans(phrase, *span, joined);
@@ -275,8 +292,15 @@ std::optional<absl::string_view> AfterAnswerIs(absl::string_view text) {
 
 std::optional<Extracted> ExtractAnswer(absl::string_view completion) {
   const absl::string_view text = WithoutThought(completion);
-  if (const auto boxes = LastBoxes(text); !boxes.empty())
+  if (const auto boxes = LastBoxes(text); !boxes.empty()) {
+    // Boxes of the steps give way to a final answer that is named behind them.
+    const auto box_end = static_cast<size_t>(boxes.back().data() - text.data()) + boxes.back().size();
+    const absl::string_view rest = text.substr(box_end);
+    const bool named = absl::StrContains(rest, "inal answer is") || absl::StrContains(rest, "inal Answer:");
+    const auto phrase = named ? AfterAnswerIs(rest) : std::nullopt;
+    if (phrase && !FirstNumber(*phrase).empty()) return FromPhrase(*phrase, "behind 'answer is'");
     return Extracted{absl::StrJoin(boxes, ", "), "", "the last box"};
+  }
   if (const size_t mark = text.rfind("####"); mark != absl::string_view::npos) {
     const absl::string_view line = text.substr(mark + 4);
     const absl::string_view found = Trimmed(line.substr(0, std::min(line.find('\n'), line.size())));
@@ -302,6 +326,9 @@ std::optional<Extracted> ExtractAnswer(absl::string_view completion) {
 std::string ExtractGold(absl::string_view answer) {
   if (const auto boxes = LastBoxes(answer); !boxes.empty()) return absl::StrJoin(boxes, ", ");
   if (const size_t mark = answer.rfind("####"); mark != absl::string_view::npos) answer = answer.substr(mark + 4);
+  if (answer.size() > kShortLine) {
+    if (const auto phrase = AfterAnswerIs(answer)) return FromPhrase(*phrase, "").text;
+  }
   return std::string(absl::StripAsciiWhitespace(answer));
 }
 

@@ -36,6 +36,7 @@ int32_t Parser::Leaf(NodeKind kind, absl::string_view text) {
 
 int32_t Parser::Make(NodeKind kind, int32_t a, int32_t b) {
   if (a == -1 || b == -1) return -1;
+  if (b >= 0 && At(a).kind == NodeKind::kMatrix && At(b).kind == NodeKind::kMatrix) return OfMatrices(kind, a, b);
   if (At(a).kind == NodeKind::kMatrix && (kind == NodeKind::kNegate || kind == NodeKind::kDivide))
     return Scaled(kind, b, a);
   if (b >= 0 && At(b).kind == NodeKind::kMatrix && kind == NodeKind::kMultiply) return Scaled(kind, a, b);
@@ -83,6 +84,35 @@ int32_t Parser::Scaled(NodeKind kind, int32_t scale, int32_t matrix) {
   return made;
 }
 
+// Sums, differences and products of two matrices, entry by entry.
+int32_t Parser::OfMatrices(NodeKind kind, int32_t a, int32_t b) {
+  const Node left = At(a), right = At(b);
+  const int32_t inner = left.columns, rows = (left.b - left.a) / inner, columns = right.columns;
+  const auto entry = [&](const Node& matrix, int32_t row, int32_t column) {
+    return out_.children[static_cast<size_t>(matrix.a + row * matrix.columns + column)];
+  };
+  const bool product = kind == NodeKind::kMultiply;
+  if (!product && kind != NodeKind::kAdd && kind != NodeKind::kSubtract) return Fail("a quotient of matrices");
+  if (product ? (right.b - right.a) / columns != inner : left.b - left.a != right.b - right.a || inner != columns)
+    return Fail("matrices that do not fit");
+  Elements entries;
+  for (int32_t row = 0; row < rows; ++row) {
+    for (int32_t column = 0; column < columns; ++column) {
+      int32_t value = -1;
+      if (!product) value = Make(kind, entry(left, row, column), entry(right, row, column));
+      for (int32_t term = 0; product && term < inner; ++term) {
+        const int32_t factor = Make(NodeKind::kMultiply, entry(left, row, term), entry(right, term, column));
+        value = term == 0 ? factor : Make(NodeKind::kAdd, value, factor);
+      }
+      if (value < 0) return -1;
+      entries.push_back(value);
+    }
+  }
+  const int32_t made = Group(NodeKind::kMatrix, entries);
+  if (made >= 0) out_.nodes.back().columns = columns;
+  return made;
+}
+
 void Parser::Run() {
   if (tokens_.empty()) {
     Fail("nothing to read");
@@ -124,19 +154,13 @@ int32_t Parser::List() {
 }
 
 int32_t Parser::Relation() {
-  Elements sides = {Sets()};
+  Elements sides = {Ratio()};
   if (sides[0] < 0) return -1;
-  while (!builder_ && Take(kRatio)) {
-    const int32_t next = Sets();
-    if (next < 0) return -1;
-    sides[0] = Make(NodeKind::kDivide, sides[0], next);
-    if (sides[0] < 0) return -1;
-  }
   absl::InlinedVector<char, 4> signs;
   while (Is(TokenKind::kRelation)) {
     signs.push_back(Peek().code);
     ++at_;
-    sides.push_back(Sets());
+    sides.push_back(Ratio());
     if (sides.back() < 0) return -1;
   }
   if (signs.empty()) return sides[0];
@@ -145,6 +169,13 @@ int32_t Parser::Relation() {
   out_.nodes.back().columns = static_cast<int32_t>(out_.relations.size());
   out_.relations.insert(out_.relations.end(), signs.begin(), signs.end());
   return relation;
+}
+
+// 3 : 4 is the fraction.
+int32_t Parser::Ratio() {
+  int32_t left = Sets();
+  while (left >= 0 && !builder_ && Take(kRatio)) left = Make(NodeKind::kDivide, left, Sets());
+  return left;
 }
 
 int32_t Parser::Sets() {
@@ -196,7 +227,7 @@ int32_t Parser::Brackets() {
   return inside;
 }
 
-// {1, 2} is a set also without backslashes, {1} in LaTeX only a group.
+// Braces without backslashes only group: {1, 2} is a list.
 int32_t Parser::Braces(char close) {
   ++at_;
   if (Take(close)) return close == kSetClose ? Group(NodeKind::kSet, {}) : Fail("empty braces");
@@ -208,11 +239,11 @@ int32_t Parser::Braces(char close) {
   if (inside < 0) return -1;
   if (close == kSetClose && (Take('|') || Take(kRatio))) return Condition(inside);
   if (!Take(close)) return Fail("a brace is never closed");
+  if (close == '}') return inside;
   if (At(inside).kind == NodeKind::kList) {
     out_.nodes[static_cast<size_t>(inside)].kind = NodeKind::kSet;
     return inside;
   }
-  if (close == '}') return inside;
   const int32_t one[] = {inside};
   return Group(NodeKind::kSet, one);
 }

@@ -8,7 +8,7 @@
 namespace hone::math {
 
 // A method that reads something returns its node, or -1 after Fail. Loosest first:
-//   list = relation {, relation}     relation = sets {< sets}     sets = sum {cup sum}     sum = product {+ product}
+//   list = relation {, relation}     relation = ratio {< ratio}     ratio = sets {: sets}     sets = sum {cup sum}     sum = product {+ product}
 //   product = signed {* signed | signed}     signed = {-} power     power = postfix [^ exponent]     postfix = primary {! | %}
 class Parser {
  public:
@@ -22,6 +22,7 @@ class Parser {
   // Structure: parser.cc
   int32_t List();
   int32_t Relation();
+  int32_t Ratio();
   int32_t Sets();
   int32_t Brackets();                  // after ( [ or an angle
   int32_t Braces(char close);          // after { or \{
@@ -78,6 +79,7 @@ class Parser {
   int32_t Make(NodeKind kind, int32_t a, int32_t b = kNone);
   int32_t Leaf(NodeKind kind, absl::string_view text = {});
   int32_t Group(NodeKind kind, absl::Span<const int32_t> elements, uint8_t code = 0);
+  int32_t OfMatrices(NodeKind kind, int32_t a, int32_t b);
   int32_t Scaled(NodeKind kind, int32_t scale, int32_t matrix);
   const Node& At(int32_t node) const { return out_.nodes[static_cast<size_t>(node)]; }
 

@@ -60,7 +60,8 @@ bool Parser::AtUnit(int32_t left) {
   if (Is(TokenKind::kWord)) return true;
   if (At(left).variable || !IsUnitLetter(0)) return false;
   out_.unit_letters = true;
-  return reading_.unit_letters == UnitLetters::kAll || (reading_.unit_letters == UnitLetters::kApart && Peek().after_space);
+  return reading_.unit_letters == UnitLetters::kAll ||
+         (reading_.unit_letters == UnitLetters::kApart && Peek().after_space);
 }
 
 // "cm^2", "km / h", "square feet": up to what is no unit.

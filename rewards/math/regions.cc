@@ -17,7 +17,12 @@ bool SameEnd(const std::optional<Part>& gold, const std::optional<Part>& answer,
   return SameValue(*gold, *answer, evidence);
 }
 
-bool IsVariable(const Part& part) { return part->kind == NodeKind::kVariable; }
+// x, or f(x).
+bool IsVariable(const Part& part) {
+  if (part->kind == NodeKind::kVariable) return true;
+  return part->kind == NodeKind::kMultiply && part.At(part->a)->kind == NodeKind::kVariable &&
+         part.At(part->b)->kind == NodeKind::kVariable;
+}
 
 char SignOf(const Part& relation, int32_t index) {
   return relation.side->expression.relations[static_cast<size_t>(relation->columns + index)];

@@ -90,7 +90,7 @@ class Lexer {
     const absl::string_view rest = text_.substr(at_ + ahead);
     size_t bytes = 0;
     for (const absl::string_view mark :
-         {"{,}", ",\\!", "\\,", "\u2009", "\u202f", "\u00a0", "{,\\!}", "\\ ", ",", " "}) {
+         {"{,}", ",\\! ", ",\\!", "\\,", "\u2009", "\u202f", "\u00a0", "{,\\!}", "\\ ", ",", " "}) {
       if (!absl::StartsWith(rest, mark)) continue;
       bytes = mark.size();
       break;
@@ -115,7 +115,9 @@ class Lexer {
     bool plain_comma = false;
     for (size_t bytes; (bytes = Separator(length, short_first, plain_comma)) > 0; length += bytes + 3)
       absl::StrAppend(&out_.store, text_.substr(at_ + length + bytes, 3));
-    if (Peek(length) == '.' && IsDigit(Peek(length + 1))) {
+    const bool comma = Peek(length) == ',' && IsDigit(Peek(length + 1));
+    out_.decimal_comma |= comma;
+    if ((Peek(length) == '.' && IsDigit(Peek(length + 1))) || (comma && comma_ == CommaMeaning::kDecimal)) {
       out_.store += '.';
       for (++length; IsDigit(Peek(length)); ++length) out_.store += Peek(length);
     } else if (Peek(length) == '.') {
@@ -166,7 +168,9 @@ class Lexer {
 
   bool EmitKnown(absl::string_view run) {
     Meaning meaning = MeaningOfWord(run);
-    if (meaning.kind == Meaning::Kind::kUnknown) meaning = MeaningOfWord(absl::AsciiStrToLower(run));
+    const bool name =
+        !InText() && run.size() == 2 && absl::ascii_isupper(run[0]) && absl::ascii_isupper(run[1]);  // the side NO
+    if (meaning.kind == Meaning::Kind::kUnknown && !name) meaning = MeaningOfWord(absl::AsciiStrToLower(run));
     if (InText() && meaning.kind == Meaning::Kind::kToken && meaning.token == TokenKind::kLetter) return false;
     if (meaning.kind != Meaning::Kind::kUnknown) return EmitMeaning(meaning);
     for (const absl::string_view prefix : {"sqrt", "sin", "cos", "tan", "log", "ln", "pi"}) {
@@ -209,8 +213,19 @@ class Lexer {
     if (name == "begin" || name == "end") return Environment(name);
     const Meaning meaning = MeaningOfCommand(name);
     if (meaning.kind == Meaning::Kind::kText) return Text(name);
-    if (!EmitMeaning(meaning)) EmitWord(name);
+    if (!EmitMeaning(meaning) && !Glued(name)) EmitWord(name);
     if ((name == "left" || name == "right") && Peek() == '.') ++at_;  // an invisible bracket
+  }
+
+  // \quadx, \cdotx: a command and the letters that a blank should have kept apart.
+  bool Glued(absl::string_view name) {
+    for (const absl::string_view prefix : {"qquad", "quad", "cdot", "times", "pi"}) {
+      if (!absl::StartsWith(name, prefix) || name.size() > prefix.size() + 2) continue;
+      EmitMeaning(MeaningOfCommand(prefix));
+      for (size_t letter = prefix.size(); letter < name.size(); ++letter) EmitLetter(name.substr(letter, 1));
+      return true;
+    }
+    return false;
   }
 
   // The text between braces, or one character; at_ moves behind it.
@@ -329,6 +344,7 @@ void Tokenize(absl::string_view text, CommaMeaning comma, Tokens& out) {
   out.store.clear();
   out.trouble.clear();
   out.ambiguous = false;
+  out.decimal_comma = false;
   if (text.size() > kMaxAnswerBytes) {
     out.trouble = absl::StrCat(text.size(), " bytes, more than the ", kMaxAnswerBytes, " that are read");
     return;

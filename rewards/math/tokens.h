@@ -45,11 +45,12 @@ struct Token {
 struct Tokens {
   std::string store;  // reserved once: the views stay valid
   std::vector<Token> all;
-  bool ambiguous = false;  // one of them is
-  std::string trouble;     // why there are none although there is text: "answer has 9000 bytes, ..."
+  bool ambiguous = false;      // one of them is
+  bool decimal_comma = false;  // a comma stands between digits and separates no thousands: 3,14
+  std::string trouble;         // why there are none although there is text: "answer has 9000 bytes, ..."
 };
 
-enum class CommaMeaning { kThousands, kList };
+enum class CommaMeaning { kThousands, kList, kDecimal };
 
 // Never fails: what it does not know becomes a word, and is compared as one. `out` is cleared first.
 void Tokenize(absl::string_view text, CommaMeaning comma, Tokens& out);
