@@ -48,9 +48,14 @@ std::optional<absl::string_view> BoxAt(absl::string_view text, size_t command_en
   return end > at ? std::optional(text.substr(at, end - at)) : std::nullopt;
 }
 
-bool HasSeparator(absl::string_view between) {
-  return between.find_first_of(",;") != absl::string_view::npos || absl::StrContains(between, "and") ||
-         absl::StrContains(between, "or");
+// Whether two boxes with this text between them are one answer.
+bool Joins(absl::string_view between) {
+  if (absl::StrContains(between, ". ") || absl::StrContains(between, "\n\n")) return false;
+  if (between.size() < kJoinedAnyway) return true;
+  if (between.size() >= kJoinedByWord) return false;
+  for (const char* word : {" and ", " or ", "{and}", "{or}", "$, ", "$; "})
+    if (absl::StrContains(between, word)) return true;
+  return false;
 }
 
 // A formula between $ $, $$ $$, \( \) or \[ \].
@@ -252,8 +257,7 @@ std::vector<absl::string_view> LastBoxes(absl::string_view text) {
       const size_t end = static_cast<size_t>(inside->data() - text.data()) + inside->size() + 1;
       if (end > next_start) continue;  // it holds the box found before
       const absl::string_view between = text.substr(end, next_start - end);
-      const bool joined = between.size() < kJoinedAnyway || (between.size() < kJoinedByWord && HasSeparator(between));
-      if (!joined || *inside == boxes.back()) break;
+      if (!Joins(between) || *inside == boxes.back()) break;
     }
     boxes.push_back(*inside);
     next_start = start;

@@ -2,7 +2,7 @@
 //
 // It is looked for in the final statement: the last \boxed{}, else what follows "answer is" or "answer:", else the last line. There a
 // letter counts when it is marked as a choice, (B) **B** B. B) "option B" or all that the statement says; only without such a mark any
-// lone capital counts but A and I, which are words. Two different letters are no answer.
+// lone capital counts, A and I only where they cannot be words. Two different letters are no answer.
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -70,7 +70,7 @@ class Letters {
       if (at + 1 < statement.size() && (IsWordByte(statement[at + 1]) || statement[at + 1] == '\'')) continue;
       if (IsMarked(statement, at)) {
         Add(letter, marked);
-      } else if (letter == statement[at] && letter != 'A' && letter != 'I') {
+      } else if (letter == statement[at] && !IsWord(statement, at)) {
         Add(letter, lone);
       }
     }
@@ -81,6 +81,11 @@ class Letters {
   bool IsChoice(char letter) const { return letter >= 'A' && letter < static_cast<char>('A' + count_); }
   static void Add(char letter, std::string& letters) {
     if (!absl::StrContains(letters, letter)) letters += letter;
+  }
+  // A and I before another word.
+  static bool IsWord(absl::string_view statement, size_t at) {
+    const bool last = at + 1 == statement.size() || statement[at + 1] == ',' || statement[at + 1] == '/';
+    return (statement[at] == 'A' || statement[at] == 'I') && !last;
   }
   static bool IsMarked(absl::string_view statement, size_t at) {
     const char before = at > 0 ? statement[at - 1] : '\0', after = at + 1 < statement.size() ? statement[at + 1] : '\0';
