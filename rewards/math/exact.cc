@@ -284,12 +284,12 @@ ExactValue Factorial(const ExactValue& n) {
 
 ExactValue Binomial(const ExactValue& n, const ExactValue& k) {
   if (k.kind != Kind::kFraction || k.bottom != 1 || k.top < 0 || k.top > kMaxFactorial) return {};
-  ExactValue result = FromFraction(1, 1);
-  for (int64_t step = 0; step < k.top && result.known(); ++step) {
-    const ExactValue factor = ExactSubtract(n, FromFraction(step, 1));
-    result = ExactDivide(ExactMultiply(result, factor), FromFraction(step + 1, 1));
+  ExactValue top = FromFraction(1, 1), bottom = FromFraction(1, 1);
+  for (int64_t step = 0; step < k.top && top.known(); ++step) {
+    top = ExactMultiply(top, ExactSubtract(n, FromFraction(step, 1)));
+    bottom = ExactMultiply(bottom, FromFraction(step + 1, 1));
   }
-  return result;
+  return ExactDivide(top, bottom);
 }
 
 ExactValue Rounded(const ExactValue& value, NodeKind kind) {
