@@ -3,11 +3,16 @@
 
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "engine/base/spec.h"
 #include "engine/base/types.h"
 
 namespace hone {
+
+// What happened inside a verifier since it was made, by name: {"restarts", 2}, {"time_outs", 1}. Each is a metric.
+using VerifierCounters = std::vector<std::pair<std::string, double>>;
 
 class Verifier {
  public:
@@ -17,9 +22,13 @@ class Verifier {
   virtual Verdict Verify(const Prompt& prompt, const std::string& completion) const = 0;
   // Calls of Verify at a time that this verifier has use for; 0 where it only computes, and more calls than processors gain nothing.
   virtual int Concurrency() const { return 0; }
+  // Troubles that a verdict alone does not tell. A verifier made of others gives the sums of theirs. Thread-safe.
+  virtual VerifierCounters Counters() const { return {}; }
 };
 
 // Factories, one per file in rewards/verifier/; recipes/components.def is the menu.
 absl::StatusOr<std::unique_ptr<Verifier>> NewCountdownVerifier(Spec& spec);
+absl::StatusOr<std::unique_ptr<Verifier>> NewPluginVerifier(Spec& spec);
+absl::StatusOr<std::unique_ptr<Verifier>> NewProcessVerifier(Spec& spec);
 
 }  // namespace hone

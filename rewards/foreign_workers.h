@@ -1,0 +1,96 @@
+// Several workers (rewards/worker.h) of one command, kept running: a thread each, one queue for all.
+//
+// A failed worker is started again, after a pause that grows while nothing but failures happens. A command that never works is not waited for:
+// after three starts in a row that led nowhere, a start without any reading in start_ms, or 32 failures in a row without any answer, every
+// question gets "no verdict" at once, and from time to time one question tries again.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "rewards/verifier.h"
+#include "rewards/worker.h"
+
+namespace hone {
+
+struct ForeignWorkersOptions {
+  std::string name;  // in messages: the verifier's
+  Command command;
+  int64_t workers = 2;
+  WorkerLimits limits;
+};
+
+class ForeignWorkers {
+ public:
+  // Starts nothing yet: workers start when there are questions.
+  explicit ForeignWorkers(ForeignWorkersOptions options);
+  // No Ask is running. Ends all workers.
+  ~ForeignWorkers();
+  ForeignWorkers(const ForeignWorkers&) = delete;
+  ForeignWorkers& operator=(const ForeignWorkers&) = delete;
+
+  // Blocks until there is a verdict; it always comes. Thread-safe: as many calls at a time as are to be in flight.
+  Verdict Ask(const Prompt& prompt, const std::string& completion);
+  int64_t Concurrency() const { return options_.workers * options_.limits.in_flight; }
+
+  // "starts", "restarts", "time_outs", "deaths", "garbage", "repeated_answers", "asked_again".
+  VerifierCounters Counters() const;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  struct Slot {
+    size_t index = 0;
+    Descriptor wake;  // an eventfd
+    std::thread thread;
+    // Guarded by mutex_.
+    bool signalled = false;  // will look at the queue soon
+    size_t asked = 0;        // questions that its worker holds
+    int64_t failures = 0;    // in a row
+    Clock::time_point ready_at{};  // not started again before
+    bool pausing = false;          // until ready_at
+  };
+  struct Counts {
+    int64_t starts = 0, restarts = 0, time_outs = 0, deaths = 0, garbage = 0, repeated_answers = 0, asked_again = 0;
+  };
+
+  void Serve(Slot& slot);
+  // True: a worker is wanted. False: all is over.
+  bool WaitForQuestions(Slot& slot);
+  // Until the worker's end, or until all is over (no value).
+  std::optional<WorkerFailure> Run(Slot& slot, Worker& worker);
+  // Gives questions to a worker with room, the same number to each; false: all is over.
+  bool Pull(Slot& slot, Worker& worker);
+  void Deliver(Slot& slot, const std::vector<Question*>& answered);
+  void Settle(Slot& slot, const WorkerFailure& failure, std::vector<Question*> unanswered);
+  void Count(const WorkerFailure& failure) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether a question may go into the queue, which it does not while the command is given up.
+  bool Admits() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool GivesUp(const WorkerFailure& failure) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Wake(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void WakeIdlest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  const ForeignWorkersOptions options_;
+  std::vector<std::unique_ptr<Slot>> slots_;
+
+  mutable absl::Mutex mutex_;
+  std::deque<Question*> queue_ ABSL_GUARDED_BY(mutex_);  // not with a worker yet
+  bool over_ ABSL_GUARDED_BY(mutex_) = false;
+  int64_t false_starts_ ABSL_GUARDED_BY(mutex_) = 0;  // in a row
+  int64_t failures_ ABSL_GUARDED_BY(mutex_) = 0;      // in a row
+  std::string given_up_ ABSL_GUARDED_BY(mutex_);      // why; empty: there is hope
+  Clock::time_point try_again_at_ ABSL_GUARDED_BY(mutex_);
+  std::chrono::milliseconds pause_ ABSL_GUARDED_BY(mutex_){0};
+  Clock::time_point last_answer_ ABSL_GUARDED_BY(mutex_);
+  Counts counts_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace hone

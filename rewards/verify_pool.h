@@ -1,0 +1,128 @@
+// Verifies samples on threads of its own while others are still being generated.
+//
+//   VerifyPool pool(verifier, {});
+//   pool.Submit(&prompt, text, index, [&](const Verdict& verdict) { ... });     for each sample as soon as it ends
+//   pool.Wait();
+//
+// A verdict depends on prompt and completion alone: not on the number of threads, nor on what else is verified when.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "rewards/verifier.h"
+
+namespace hone {
+
+struct VerifyPoolOptions {
+  int workers = 0;                      // threads; 0: what the verifier has use for (Verifier::Concurrency), else one for each processor
+  size_t queue = 4096;                  // samples that wait; Submit blocks while there are so many
+  size_t remembered_bytes = 64u << 20;  // of prompts and completions whose verdicts are kept for samples that are alike
+};
+
+// Times in classes that grow by 1/16 power of two: quantiles are right within 5 %, in constant memory.
+class LatencyHistogram {
+ public:
+  void Add(double seconds);
+  // 0 when nothing was added. 0 <= q <= 1.
+  double Quantile(double q) const;
+
+ private:
+  static constexpr int kClasses = 16 * 40;  // from 1 us to 2^40 us
+  std::vector<int64_t> counts_ = std::vector<int64_t>(kClasses);
+  int64_t total_ = 0;
+};
+
+struct PoolStats {
+  struct Slow {
+    double seconds;
+    uint64_t tag;
+    std::string reason;
+  };
+  int64_t verified = 0;    // calls of the verifier
+  int64_t reused = 0;      // samples that took the verdict of one that was alike
+  int64_t no_verdict = 0;  // samples, reused ones included
+  std::map<std::string, int64_t> no_verdict_by_reason;  // by ReasonClass; at most 64, then "other reasons"
+  std::vector<Slow> slowest;                            // calls of the verifier, the slowest first; at most 5
+  LatencyHistogram latency;                             // of calls of the verifier
+  VerifierCounters verifier;                            // Verifier::Counters
+};
+
+// What reasons that differ in numbers, quoted texts and details after a colon have in common: "timed out: no answer within 500 ms" and
+// "timed out: no answer within 20 ms" are both "timed out".
+std::string ReasonClass(absl::string_view reason);
+
+class VerifyPool {
+ public:
+  using Receiver = std::function<void(const Verdict&)>;
+
+  // `verifier` outlives the pool. An exception of foreign code inside it is "no verdict".
+  VerifyPool(const Verifier* verifier, VerifyPoolOptions options);
+  // What has not begun is dropped; what has begun is waited for, as long as the verifier's own deadline allows.
+  ~VerifyPool();
+  VerifyPool(const VerifyPool&) = delete;
+  VerifyPool& operator=(const VerifyPool&) = delete;
+
+  // `receive` gets the verdict, on a thread of the pool or before Submit returns; it must be quick. Blocks only while the queue is full. The prompt
+  // outlives the verdict. `tag` is the sample's name in PoolStats. Samples with equal key, text, answer and metadata of the prompt and equal
+  // completion share one verdict, also while it is being found. From one thread.
+  void Submit(const Prompt* prompt, std::string completion, uint64_t tag, Receiver receive);
+
+  // Until every verdict has been received, or cancelled() is true, asked every 50 ms: then Cancel() has been called.
+  void Wait(const std::function<bool()>& cancelled = nullptr);
+  // Drops what has not begun: its receivers are not called, and Submit does nothing any more.
+  void Cancel();
+
+  PoolStats stats() const;
+  // Threads at most: they start as samples come.
+  int workers() const { return max_threads_; }
+
+ private:
+  // One question to the verifier, and all samples that wait for its answer.
+  struct Job {
+    std::string key;  // what makes samples alike; the completion stands at its end
+    size_t completion_at = 0;
+    const Prompt* prompt = nullptr;
+    uint64_t tag = 0;
+    std::vector<Receiver> receivers;
+    bool done = false;
+    Verdict verdict;
+  };
+
+  void Work();
+  Verdict Verify(const Job& job) const;
+  void Finish(Job& job, Verdict verdict, double seconds);
+  void CountVerdict(const Verdict& verdict) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Forget() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void AddThread();
+  bool Idle() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return open_ == 0; }
+
+  const Verifier* const verifier_;
+  const VerifyPoolOptions options_;
+  const int max_threads_;
+  std::vector<std::thread> threads_;  // written by the thread that submits
+
+  mutable absl::Mutex mutex_;
+  absl::CondVar work_, room_;  // there is a job, there is room for one; both also when all is over
+  std::deque<std::shared_ptr<Job>> queue_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<absl::string_view, std::shared_ptr<Job>> known_ ABSL_GUARDED_BY(mutex_);  // keys lie in the jobs
+  std::deque<std::shared_ptr<Job>> done_ ABSL_GUARDED_BY(mutex_);                               // known ones, the oldest first
+  size_t remembered_ ABSL_GUARDED_BY(mutex_) = 0;                                               // bytes of done_
+  int64_t open_ ABSL_GUARDED_BY(mutex_) = 0;   // jobs that wait or run
+  size_t idle_ ABSL_GUARDED_BY(mutex_) = 0;    // threads that wait for a job
+  bool over_ ABSL_GUARDED_BY(mutex_) = false;
+  PoolStats stats_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace hone
