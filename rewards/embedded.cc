@@ -52,8 +52,8 @@ absl::StatusOr<int> MakeFile(const char* name, absl::string_view content) {
 
 absl::StatusOr<int> OpenEmbedded(EmbeddedProgram program) {
   if (program == EmbeddedProgram::kGuard) {
-    static const absl::StatusOr<int> file = MakeFile(
-        "hone-guard", {hone_guard_begin, static_cast<size_t>(hone_guard_end - hone_guard_begin)});
+    static const absl::StatusOr<int> file =
+        MakeFile("hone-guard", {hone_guard_begin, static_cast<size_t>(hone_guard_end - hone_guard_begin)});
     return file;
   }
   static const absl::StatusOr<int> file = MakeFile(

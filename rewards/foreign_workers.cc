@@ -18,8 +18,8 @@ using std::chrono::milliseconds;
 
 constexpr int64_t kMaxFalseStarts = 3;
 constexpr int64_t kMaxFailures = 32;
-constexpr milliseconds kFirstPause(10), kLongestPause(1000);             // before a worker is started again
-constexpr milliseconds kFirstGivingUp(1000), kLongestGivingUp(30000);    // before a given up command is tried again
+constexpr milliseconds kFirstPause(10), kLongestPause(1000);           // before a worker is started again
+constexpr milliseconds kFirstGivingUp(1000), kLongestGivingUp(30000);  // before a given up command is tried again
 constexpr milliseconds kForever(int64_t{1} << 40);
 
 // None after the first failure, then doubling.
@@ -111,8 +111,6 @@ void ForeignWorkers::Serve(Slot& slot) {
     }
     Worker worker(*std::move(process), options_.limits, name);
     if (const auto failure = Run(slot, worker)) Settle(slot, *failure, worker.Unanswered());
-    absl::MutexLock lock(&mutex_);
-    counts_.repeated_answers += worker.repeated_answers();
   }
 }
 
@@ -145,6 +143,10 @@ std::optional<WorkerFailure> ForeignWorkers::Run(Slot& slot, Worker& worker) {
     }
     const auto failure = worker.Step(slot.wake.get());
     if (const auto answered = worker.TakeAnswered(); !answered.empty()) Deliver(slot, answered);
+    if (const int64_t repeated = worker.TakeRepeatedAnswers(); repeated > 0) {
+      absl::MutexLock lock(&mutex_);
+      counts_.repeated_answers += repeated;
+    }
     if (failure) return failure;
   }
 }
@@ -230,9 +232,9 @@ void ForeignWorkers::Settle(Slot& slot, const WorkerFailure& failure, std::vecto
 
 VerifierCounters ForeignWorkers::Counters() const {
   absl::MutexLock lock(&mutex_);
-  return {{"starts", counts_.starts},       {"restarts", counts_.restarts},
-          {"time_outs", counts_.time_outs}, {"deaths", counts_.deaths},
-          {"garbage", counts_.garbage},     {"repeated_answers", counts_.repeated_answers},
+  return {{"starts", counts_.starts},          {"restarts", counts_.restarts},
+          {"time_outs", counts_.time_outs},    {"deaths", counts_.deaths},
+          {"garbage", counts_.garbage},        {"repeated_answers", counts_.repeated_answers},
           {"asked_again", counts_.asked_again}};
 }
 

@@ -52,9 +52,9 @@ class ForeignWorkers {
     Descriptor wake;  // an eventfd
     std::thread thread;
     // Guarded by mutex_.
-    bool signalled = false;  // will look at the queue soon
-    size_t asked = 0;        // questions that its worker holds
-    int64_t failures = 0;    // in a row
+    bool signalled = false;        // will look at the queue soon
+    size_t asked = 0;              // questions that its worker holds
+    int64_t failures = 0;          // in a row
     Clock::time_point ready_at{};  // not started again before
     bool pausing = false;          // until ready_at
   };

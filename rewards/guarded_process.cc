@@ -39,7 +39,8 @@ enum class Kind { kWeWrite, kWeRead, kSocket };
 
 absl::StatusOr<Pipe> MakePipe(Kind kind) {
   int ends[2];
-  const int made = kind == Kind::kSocket ? socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) : pipe2(ends, O_CLOEXEC);
+  const int made =
+      kind == Kind::kSocket ? socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) : pipe2(ends, O_CLOEXEC);
   if (made != 0) return WorkError("cannot make a pipe: ", SystemError());
   absl::StatusOr<Descriptor> first = MoveUp(ends[0]);
   absl::StatusOr<Descriptor> second = MoveUp(ends[1]);

@@ -18,9 +18,7 @@ constexpr size_t kShownBytes = 120;
 constexpr size_t kMaxParts = 64;
 constexpr size_t kMaxPartName = 64;
 
-std::string Quoted(const std::string& text) {
-  return Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
-}
+std::string Quoted(const std::string& text) { return Json(text).dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 std::string MetadataOf(const Prompt& prompt) {
   // A text with line ends or of unknown origin is read and written again; most are compact objects already.
@@ -71,7 +69,8 @@ std::string ReadParts(const Json& parts, Verdict& verdict) {
   for (const auto& [name, value] : parts.items()) {
     const double number = value.is_number() ? value.get<double>() : std::nan("");
     if (!std::isfinite(number) || name.size() > kMaxPartName) {
-      return absl::StrCat("part '", Visible(name, kMaxPartName), "' is ", Visible(value.dump(-1, ' ', true, Json::error_handler_t::replace), 40),
+      return absl::StrCat("part '", Visible(name, kMaxPartName), "' is ",
+                          Visible(value.dump(-1, ' ', true, Json::error_handler_t::replace), 40),
                           ", wanted a finite number and a name of at most ", kMaxPartName, " bytes");
     }
     verdict.parts.emplace_back(Visible(name, kMaxPartName), number);
@@ -94,9 +93,10 @@ Verdict ReadVerdict(const Json& json, bool had_non_finite) {
   const double value = score->is_number() ? score->get<double>() : std::nan("");
   if (!std::isfinite(value)) {
     const bool maybe = had_non_finite && score->is_null();
-    verdict.reason = maybe ? "\"score\" is NaN or infinite, wanted a finite number"
-                           : absl::StrCat("\"score\" is ", Visible(score->dump(-1, ' ', true, Json::error_handler_t::replace), 40),
-                                          ", wanted a finite number");
+    verdict.reason =
+        maybe ? "\"score\" is NaN or infinite, wanted a finite number"
+              : absl::StrCat("\"score\" is ", Visible(score->dump(-1, ' ', true, Json::error_handler_t::replace), 40),
+                             ", wanted a finite number");
     return verdict;
   }
   if (const auto parts = json.find("parts"); parts != json.end()) {
@@ -112,8 +112,8 @@ Verdict ReadVerdict(const Json& json, bool had_non_finite) {
 }  // namespace
 
 std::string RequestTail(const Prompt& prompt, const std::string& completion) {
-  return absl::StrCat(",\"prompt\":", Quoted(prompt.text), ",\"completion\":", Quoted(completion), ",\"answer\":",
-                      Quoted(prompt.answer), ",\"metadata\":", MetadataOf(prompt), "}\n");
+  return absl::StrCat(",\"prompt\":", Quoted(prompt.text), ",\"completion\":", Quoted(completion),
+                      ",\"answer\":", Quoted(prompt.answer), ",\"metadata\":", MetadataOf(prompt), "}\n");
 }
 
 Answer ReadAnswer(absl::string_view line) {

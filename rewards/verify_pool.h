@@ -26,7 +26,7 @@
 namespace hone {
 
 struct VerifyPoolOptions {
-  int workers = 0;                      // threads; 0: what the verifier has use for (Verifier::Concurrency), else one for each processor
+  int workers = 0;  // threads; 0: what the verifier has use for (Verifier::Concurrency), else one for each processor
   size_t queue = 4096;                  // samples that wait; Submit blocks while there are so many
   size_t remembered_bytes = 64u << 20;  // of prompts and completions whose verdicts are kept for samples that are alike
 };
@@ -50,9 +50,9 @@ struct PoolStats {
     uint64_t tag;
     std::string reason;
   };
-  int64_t verified = 0;    // calls of the verifier
-  int64_t reused = 0;      // samples that took the verdict of one that was alike
-  int64_t no_verdict = 0;  // samples, reused ones included
+  int64_t verified = 0;                                 // calls of the verifier
+  int64_t reused = 0;                                   // samples that took the verdict of one that was alike
+  int64_t no_verdict = 0;                               // samples, reused ones included
   std::map<std::string, int64_t> no_verdict_by_reason;  // by ReasonClass; at most 64, then "other reasons"
   std::vector<Slow> slowest;                            // calls of the verifier, the slowest first; at most 5
   LatencyHistogram latency;                             // of calls of the verifier
@@ -117,10 +117,10 @@ class VerifyPool {
   absl::CondVar work_, room_;  // there is a job, there is room for one; both also when all is over
   std::deque<std::shared_ptr<Job>> queue_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<absl::string_view, std::shared_ptr<Job>> known_ ABSL_GUARDED_BY(mutex_);  // keys lie in the jobs
-  std::deque<std::shared_ptr<Job>> done_ ABSL_GUARDED_BY(mutex_);                               // known ones, the oldest first
-  size_t remembered_ ABSL_GUARDED_BY(mutex_) = 0;                                               // bytes of done_
-  int64_t open_ ABSL_GUARDED_BY(mutex_) = 0;   // jobs that wait or run
-  size_t idle_ ABSL_GUARDED_BY(mutex_) = 0;    // threads that wait for a job
+  std::deque<std::shared_ptr<Job>> done_ ABSL_GUARDED_BY(mutex_);  // known ones, the oldest first
+  size_t remembered_ ABSL_GUARDED_BY(mutex_) = 0;                  // bytes of done_
+  int64_t open_ ABSL_GUARDED_BY(mutex_) = 0;                       // jobs that wait or run
+  size_t idle_ ABSL_GUARDED_BY(mutex_) = 0;                        // threads that wait for a job
   bool over_ ABSL_GUARDED_BY(mutex_) = false;
   PoolStats stats_ ABSL_GUARDED_BY(mutex_);
 };

@@ -13,11 +13,11 @@
 namespace hone {
 namespace {
 
-constexpr size_t kMaxLineBytes = size_t{1} << 20;     // of an answer
-constexpr size_t kMaxUnwritten = size_t{1} << 20;     // bytes of requests that wait for the pipe
-constexpr size_t kMaxReadBytes = size_t{1} << 18;     // in one step
-constexpr int kBeginPollMs = 10;                      // how often a worker that starts is looked at
-constexpr int kDeathMs = 200;                         // between the end of a program's output and the end of the program
+constexpr size_t kMaxLineBytes = size_t{1} << 20;  // of an answer
+constexpr size_t kMaxUnwritten = size_t{1} << 20;  // bytes of requests that wait for the pipe
+constexpr size_t kMaxReadBytes = size_t{1} << 18;  // in one step
+constexpr int kBeginPollMs = 10;                   // how often a worker that starts is looked at
+constexpr int kDeathMs = 200;                      // between the end of a program's output and the end of the program
 constexpr int kFinishMs = 500;
 constexpr int64_t kMaxLastRounds = 16;  // of reading what an ended program left in a pipe, which is 1 MB at most
 // Numbers of questions lie apart, so that one that is wrong by a little is nobody's.
@@ -62,7 +62,8 @@ void Worker::Ask(Question* question) {
 
 std::vector<Question*> Worker::Unanswered() const {
   std::vector<Question*> questions;
-  std::copy_if(waiting_.begin(), waiting_.end(), std::back_inserter(questions), [](auto* each) { return each != nullptr; });
+  std::copy_if(waiting_.begin(), waiting_.end(), std::back_inserter(questions),
+               [](auto* each) { return each != nullptr; });
   return questions;
 }
 
@@ -138,20 +139,23 @@ std::optional<WorkerFailure> Worker::ReadAnswers() {
 std::optional<WorkerFailure> Worker::TakeLines() {
   std::optional<WorkerFailure> failure;
   size_t begin = 0;
-  for (size_t end; !failure && (end = unread_.find('\n', std::max(begin, unread_searched_))) != std::string::npos; begin = end + 1) {
+  for (size_t end; !failure && (end = unread_.find('\n', std::max(begin, unread_searched_))) != std::string::npos;
+       begin = end + 1) {
     failure = TakeAnswer(absl::string_view(unread_).substr(begin, end - begin));
   }
   unread_.erase(0, begin);
   unread_searched_ = unread_.size();
   if (!failure && unread_.size() > kMaxLineBytes) {
-    failure = Fail(WorkerFailure::Kind::kGarbage, absl::StrCat("answered with a line of more than ", kMaxLineBytes, " bytes"));
+    failure = Fail(WorkerFailure::Kind::kGarbage,
+                   absl::StrCat("answered with a line of more than ", kMaxLineBytes, " bytes"));
   }
   return failure;
 }
 
 std::optional<WorkerFailure> Worker::TakeAnswer(absl::string_view line) {
   if (line.size() > kMaxLineBytes) {
-    return Fail(WorkerFailure::Kind::kGarbage, absl::StrCat("answered with a line of more than ", kMaxLineBytes, " bytes"));
+    return Fail(WorkerFailure::Kind::kGarbage,
+                absl::StrCat("answered with a line of more than ", kMaxLineBytes, " bytes"));
   }
   if (absl::StripAsciiWhitespace(line).empty()) return std::nullopt;
   Answer answer = ReadAnswer(line);
@@ -182,12 +186,13 @@ std::optional<WorkerFailure> Worker::CheckClock() {
   NoteBegin();
   if (!began_) {
     if (MsSince(clock_) <= limits_.start_ms) return std::nullopt;
-    return Fail(WorkerFailure::Kind::kSlowStart, absl::StrCat("did not read its standard input within ", limits_.start_ms,
-                                                            " ms of its start (start_ms)"));
+    return Fail(WorkerFailure::Kind::kSlowStart, absl::StrCat("did not read its standard input within ",
+                                                              limits_.start_ms, " ms of its start (start_ms)"));
   }
   if (MsSince(clock_) <= limits_.deadline_ms) return std::nullopt;
   const char* hint = answers_ == 0 ? "; it has never answered: does it flush its output after each line?" : "";
-  return Fail(WorkerFailure::Kind::kTimeOut, absl::StrCat("timed out: no answer within ", limits_.deadline_ms, " ms", hint));
+  return Fail(WorkerFailure::Kind::kTimeOut,
+              absl::StrCat("timed out: no answer within ", limits_.deadline_ms, " ms", hint));
 }
 
 WorkerFailure Worker::Died(const std::string& how) {

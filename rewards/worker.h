@@ -66,7 +66,8 @@ class Worker {
   std::vector<Question*> TakeAnswered() { return std::exchange(answered_, {}); }
   // In the order of asking.
   std::vector<Question*> Unanswered() const;
-  int64_t repeated_answers() const { return repeated_answers_; }
+  // Answers to what was answered before, since the last call.
+  int64_t TakeRepeatedAnswers() { return std::exchange(repeated_answers_, 0); }
   // Lets a worker without questions end by itself, for a short time.
   void Finish();
 
@@ -97,11 +98,11 @@ class Worker {
   size_t waiting_count_ = 0;        // those not null
   uint64_t oldest_ = 0;             // number of waiting_'s front
   std::vector<Question*> answered_;
-  int64_t written_ = 0;          // bytes
-  bool began_ = false;           // it has read something
-  bool output_ended_ = false;    // its standard output is closed
-  bool output_has_more_ = false; // than was taken at the last time
-  Clock::time_point clock_{};    // when the oldest could be begun; before began_: when the first was asked
+  int64_t written_ = 0;           // bytes
+  bool began_ = false;            // it has read something
+  bool output_ended_ = false;     // its standard output is closed
+  bool output_has_more_ = false;  // than was taken at the last time
+  Clock::time_point clock_{};     // when the oldest could be begun; before began_: when the first was asked
   int64_t answers_ = 0;
   int64_t repeated_answers_ = 0;
 };

@@ -21,8 +21,8 @@ absl::Status DecodeSample(const Tokenizer& tokenizer, const std::vector<std::str
 struct Rollout {
   std::vector<Group> groups;
   double generate_s = 0;
-  double verify_s = 0;     // from the end of generation to the last verdict
-  int64_t tokens = 0;  // sampled
+  double verify_s = 0;  // from the end of generation to the last verdict
+  int64_t tokens = 0;   // sampled
   GenerationStats generation;
   PoolStats verification;
 };

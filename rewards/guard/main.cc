@@ -33,7 +33,7 @@ namespace {
 
 constexpr int kSocket = 3;
 constexpr int kProgram = 4;
-constexpr int kNotFound = 127;     // as a shell says it
+constexpr int kNotFound = 127;      // as a shell says it
 constexpr int kKillTimeMs = 10000;  // for processes that even SIGKILL does not end at once (a hung disk)
 
 int64_t NowMs() {

@@ -37,7 +37,8 @@ struct Plugin {
 template <typename Function>
 Function* Find(void* library, const std::string& path, const char* name) {
   void* const found = dlsym(library, name);
-  if (found == nullptr) Fail(path + ": has no function '" + name + "'; rewards/verifier_abi.h lists what a plugin exports");
+  if (found == nullptr)
+    Fail(path + ": has no function '" + name + "'; rewards/verifier_abi.h lists what a plugin exports");
   return reinterpret_cast<Function*>(found);
 }
 
@@ -72,7 +73,8 @@ Plugin Load(const std::string& path, const std::string& options) {
   const char* error = nullptr;
   const std::string thrown = Thrown([&] { plugin.verifier = make(options.c_str(), &error); });
   if (!thrown.empty()) Fail(path + ": " + thrown);
-  if (plugin.verifier == nullptr) Fail(path + ": hone_verifier_new: " + (error != nullptr ? error : "gave no verifier and no reason"));
+  if (plugin.verifier == nullptr)
+    Fail(path + ": hone_verifier_new: " + (error != nullptr ? error : "gave no verifier and no reason"));
   return plugin;
 }
 
@@ -86,7 +88,10 @@ hone_text TextOf(const Json& line, const char* key) {
 Json Ask(const Plugin& plugin, const Json& line) {
   const auto found = line.find("metadata");
   const std::string metadata = found == line.end() ? "{}" : found->dump(-1, ' ', false, Json::error_handler_t::replace);
-  const hone_sample sample = {sizeof(sample), TextOf(line, "prompt"), TextOf(line, "completion"), TextOf(line, "answer"),
+  const hone_sample sample = {sizeof(sample),
+                              TextOf(line, "prompt"),
+                              TextOf(line, "completion"),
+                              TextOf(line, "answer"),
                               {metadata.c_str(), metadata.size()}};
   hone_verdict verdict = {};
   verdict.size = sizeof(verdict);
@@ -95,7 +100,8 @@ Json Ask(const Plugin& plugin, const Json& line) {
   if (!thrown.empty()) return {{"error", thrown}};
   const std::string reason = verdict.reason != nullptr ? verdict.reason : "";
   if (status != 0) return {{"error", reason.empty() ? "the plugin gave no verdict and no reason" : reason}};
-  if (verdict.part_count > kMaxParts) return {{"error", "the plugin gave " + std::to_string(verdict.part_count) + " parts"}};
+  if (verdict.part_count > kMaxParts)
+    return {{"error", "the plugin gave " + std::to_string(verdict.part_count) + " parts"}};
   // NaN and infinities become null, which the other side refuses by name.
   Json answer = {{"score", verdict.score}, {"reason", reason}, {"parts", Json::object()}};
   for (size_t i = 0; i < verdict.part_count; ++i) answer["parts"][verdict.part_names[i]] = verdict.part_values[i];
