@@ -53,7 +53,7 @@ ForeignWorkers::ForeignWorkers(ForeignWorkersOptions options) : options_(std::mo
 
 ForeignWorkers::~ForeignWorkers() {
   {
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard lock(mutex_);
     over_ = true;
     for (const auto& slot : slots_) Wake(*slot);
   }
@@ -61,15 +61,14 @@ ForeignWorkers::~ForeignWorkers() {
 }
 
 Verdict ForeignWorkers::Ask(const Prompt& prompt, const std::string& completion) {
-  Question question;
-  question.tail = RequestTail(prompt, completion);
+  Question question(RequestTail(prompt, completion));
   {
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard lock(mutex_);
     if (!Admits()) return {std::nullopt, given_up_, {}};
     queue_.push_back(&question);
     WakeIdlest();
   }
-  question.answered.WaitForNotification();
+  question.Wait();
   return std::move(question.verdict);
 }
 
@@ -100,7 +99,7 @@ void ForeignWorkers::Serve(Slot& slot) {
   const std::string name = absl::StrCat(options_.name, " worker ", slot.index + 1);
   for (bool started_before = false; WaitForQuestions(slot); started_before = true) {
     {
-      absl::MutexLock lock(&mutex_);
+      std::lock_guard lock(mutex_);
       ++counts_.starts;
       counts_.restarts += started_before ? 1 : 0;
     }
@@ -118,7 +117,7 @@ bool ForeignWorkers::WaitForQuestions(Slot& slot) {
   for (;;) {
     int sleep_ms = -1;
     {
-      absl::MutexLock lock(&mutex_);
+      std::lock_guard lock(mutex_);
       slot.signalled = false;
       if (over_) return false;
       const auto now = Clock::now();
@@ -144,7 +143,7 @@ std::optional<WorkerFailure> ForeignWorkers::Run(Slot& slot, Worker& worker) {
     const auto failure = worker.Step(slot.wake.get());
     if (const auto answered = worker.TakeAnswered(); !answered.empty()) Deliver(slot, answered);
     if (const int64_t repeated = worker.TakeRepeatedAnswers(); repeated > 0) {
-      absl::MutexLock lock(&mutex_);
+      std::lock_guard lock(mutex_);
       counts_.repeated_answers += repeated;
     }
     if (failure) return failure;
@@ -152,7 +151,7 @@ std::optional<WorkerFailure> ForeignWorkers::Run(Slot& slot, Worker& worker) {
 }
 
 bool ForeignWorkers::Pull(Slot& slot, Worker& worker) {
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard lock(mutex_);
   slot.signalled = false;
   slot.asked = worker.waiting();
   if (over_) return false;
@@ -173,13 +172,13 @@ bool ForeignWorkers::Pull(Slot& slot, Worker& worker) {
 
 void ForeignWorkers::Deliver(Slot& slot, const std::vector<Question*>& answered) {
   {
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard lock(mutex_);
     slot.failures = failures_ = false_starts_ = 0;
     given_up_.clear();
     pause_ = milliseconds(0);
     last_answer_ = Clock::now();
   }
-  for (Question* question : answered) question->answered.Notify();
+  for (Question* question : answered) question->Notify();
 }
 
 void ForeignWorkers::Count(const WorkerFailure& failure) {
@@ -200,7 +199,7 @@ void ForeignWorkers::Settle(Slot& slot, const WorkerFailure& failure, std::vecto
   const bool idle = unanswered.empty() && !BlamesNobody(failure);  // it harmed nothing
   const std::string reason = absl::StrCat(options_.name, " worker ", failure.reason);
   {
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard lock(mutex_);
     slot.asked = 0;
     Count(failure);
     if (!idle) {
@@ -227,11 +226,11 @@ void ForeignWorkers::Settle(Slot& slot, const WorkerFailure& failure, std::vecto
     }
     for (const auto& each : slots_) Wake(*each);
   }
-  for (Question* question : ended) question->answered.Notify();
+  for (Question* question : ended) question->Notify();
 }
 
 VerifierCounters ForeignWorkers::Counters() const {
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard lock(mutex_);
   return {{"starts", counts_.starts},          {"restarts", counts_.restarts},
           {"time_outs", counts_.time_outs},    {"deaths", counts_.deaths},
           {"garbage", counts_.garbage},        {"repeated_answers", counts_.repeated_answers},

@@ -5,17 +5,15 @@
 // question gets "no verdict" at once, and from time to time one question tries again.
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "rewards/verifier.h"
 #include "rewards/worker.h"
 
@@ -71,26 +69,26 @@ class ForeignWorkers {
   bool Pull(Slot& slot, Worker& worker);
   void Deliver(Slot& slot, const std::vector<Question*>& answered);
   void Settle(Slot& slot, const WorkerFailure& failure, std::vector<Question*> unanswered);
-  void Count(const WorkerFailure& failure) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Count(const WorkerFailure& failure);
   // Whether a question may go into the queue, which it does not while the command is given up.
-  bool Admits() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool GivesUp(const WorkerFailure& failure) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Wake(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void WakeIdlest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool Admits();
+  bool GivesUp(const WorkerFailure& failure) const;
+  void Wake(Slot& slot);
+  void WakeIdlest();
 
   const ForeignWorkersOptions options_;
   std::vector<std::unique_ptr<Slot>> slots_;
 
-  mutable absl::Mutex mutex_;
-  std::deque<Question*> queue_ ABSL_GUARDED_BY(mutex_);  // not with a worker yet
-  bool over_ ABSL_GUARDED_BY(mutex_) = false;
-  int64_t false_starts_ ABSL_GUARDED_BY(mutex_) = 0;  // in a row
-  int64_t failures_ ABSL_GUARDED_BY(mutex_) = 0;      // in a row
-  std::string given_up_ ABSL_GUARDED_BY(mutex_);      // why; empty: there is hope
-  Clock::time_point try_again_at_ ABSL_GUARDED_BY(mutex_);
-  std::chrono::milliseconds pause_ ABSL_GUARDED_BY(mutex_){0};
-  Clock::time_point last_answer_ ABSL_GUARDED_BY(mutex_);
-  Counts counts_ ABSL_GUARDED_BY(mutex_);
+  mutable std::mutex mutex_;     // guards all below
+  std::deque<Question*> queue_;  // not with a worker yet
+  bool over_ = false;
+  int64_t false_starts_ = 0;  // in a row
+  int64_t failures_ = 0;      // in a row
+  std::string given_up_;      // why; empty: there is hope
+  Clock::time_point try_again_at_;
+  std::chrono::milliseconds pause_{0};
+  Clock::time_point last_answer_;
+  Counts counts_;
 };
 
 }  // namespace hone

@@ -1,11 +1,11 @@
 #include "rewards/verifier_log.h"
 
+#include <algorithm>
 #include <cstdio>
+#include <mutex>
 #include <utility>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
 #include "engine/base/text.h"
 
 namespace hone {
@@ -16,8 +16,8 @@ constexpr int kLinesInWindow = 200;
 constexpr auto kWindow = std::chrono::seconds(10);
 
 struct Log {
-  absl::Mutex mutex;
-  LineSink sink ABSL_GUARDED_BY(mutex);
+  std::mutex mutex;
+  LineSink sink;  // guarded by mutex
 };
 
 // Never destroyed: threads of verifiers may outlive static objects.
@@ -30,13 +30,13 @@ Log& TheLog() {
 
 void SendVerifierLogTo(LineSink sink) {
   Log& log = TheLog();
-  absl::MutexLock lock(&log.mutex);
+  std::lock_guard lock(log.mutex);
   log.sink = std::move(sink);
 }
 
 void WriteVerifierLog(const std::string& line) {
   Log& log = TheLog();
-  absl::MutexLock lock(&log.mutex);
+  std::lock_guard lock(log.mutex);
   if (log.sink != nullptr) {
     log.sink(line);
   } else {

@@ -9,7 +9,6 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/time.h"
 #include "engine/base/text.h"
 
 namespace hone {
@@ -19,7 +18,7 @@ constexpr int kMaxThreads = 1024;
 constexpr size_t kMaxReasons = 64;
 constexpr size_t kMaxReasonBytes = 100;
 constexpr size_t kSlowest = 5;
-constexpr absl::Duration kCancelPoll = absl::Milliseconds(50);
+constexpr auto kCancelPoll = std::chrono::milliseconds(50);
 
 int ThreadCount(const Verifier& verifier, const VerifyPoolOptions& options) {
   int count = options.workers > 0 ? options.workers : verifier.Concurrency();
@@ -95,17 +94,17 @@ void VerifyPool::Submit(const Prompt* prompt, std::string completion, uint64_t t
   job->prompt = prompt;
   job->tag = tag;
   {
-    absl::MutexLock lock(&mutex_);
+    std::unique_lock lock(mutex_);
     if (over_) return;
     const auto [entry, is_new] = known_.try_emplace(job->key, job);
     if (is_new) {
       job->receivers.push_back(std::move(receive));
-      while (!over_ && queue_.size() >= options_.queue) room_.Wait(&mutex_);
+      while (!over_ && queue_.size() >= options_.queue) room_.wait(lock);
       if (over_) return;
       queue_.push_back(std::move(job));
       ++open_;
       if (queue_.size() > idle_ && threads_.size() < static_cast<size_t>(max_threads_)) AddThread();
-      work_.Signal();
+      work_.notify_one();
       return;
     }
     job = entry->second;
@@ -123,14 +122,14 @@ void VerifyPool::Work() {
   for (;;) {
     std::shared_ptr<Job> job;
     {
-      absl::MutexLock lock(&mutex_);
+      std::unique_lock lock(mutex_);
       ++idle_;
-      while (!over_ && queue_.empty()) work_.Wait(&mutex_);
+      while (!over_ && queue_.empty()) work_.wait(lock);
       --idle_;
       if (over_) return;
       job = std::move(queue_.front());
       queue_.pop_front();
-      room_.Signal();
+      room_.notify_one();
     }
     const auto start = std::chrono::steady_clock::now();
     Verdict verdict = Verify(*job);
@@ -152,7 +151,7 @@ Verdict VerifyPool::Verify(const Job& job) const {
 void VerifyPool::Finish(Job& job, Verdict verdict, double seconds) {
   std::vector<Receiver> receivers;
   {
-    absl::MutexLock lock(&mutex_);
+    std::unique_lock lock(mutex_);
     job.verdict = std::move(verdict);
     job.done = true;
     receivers = std::move(job.receivers);
@@ -170,8 +169,8 @@ void VerifyPool::Finish(Job& job, Verdict verdict, double seconds) {
     Forget();
   }
   for (const Receiver& receive : receivers) receive(job.verdict);
-  absl::MutexLock lock(&mutex_);
-  --open_;
+  std::unique_lock lock(mutex_);
+  if (--open_ == 0) idle_now_.notify_all();
 }
 
 void VerifyPool::CountVerdict(const Verdict& verdict) {
@@ -193,8 +192,8 @@ void VerifyPool::Forget() {
 void VerifyPool::Wait(const std::function<bool()>& cancelled) {
   for (;;) {
     {
-      absl::MutexLock lock(&mutex_);
-      if (mutex_.AwaitWithTimeout(absl::Condition(this, &VerifyPool::Idle), kCancelPoll)) return;
+      std::unique_lock lock(mutex_);
+      if (idle_now_.wait_for(lock, kCancelPoll, [this] { return open_ == 0; })) return;
     }
     if (cancelled != nullptr && cancelled()) {
       Cancel();
@@ -204,18 +203,18 @@ void VerifyPool::Wait(const std::function<bool()>& cancelled) {
 }
 
 void VerifyPool::Cancel() {
-  absl::MutexLock lock(&mutex_);
+  std::unique_lock lock(mutex_);
   open_ -= static_cast<int64_t>(queue_.size());
   queue_.clear();
   over_ = true;
-  work_.SignalAll();
-  room_.SignalAll();
+  work_.notify_all();
+  room_.notify_all();
 }
 
 PoolStats VerifyPool::stats() const {
   PoolStats stats;
   {
-    absl::MutexLock lock(&mutex_);
+    std::unique_lock lock(mutex_);
     stats = stats_;
   }
   stats.verifier = verifier_->Counters();

@@ -8,19 +8,19 @@
 #pragma once
 
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
 #include "rewards/verifier.h"
 
 namespace hone {
@@ -103,26 +103,27 @@ class VerifyPool {
   void Work();
   Verdict Verify(const Job& job) const;
   void Finish(Job& job, Verdict verdict, double seconds);
-  void CountVerdict(const Verdict& verdict) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Forget() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // With mutex_ held.
+  void CountVerdict(const Verdict& verdict);
+  void Forget();
   void AddThread();
-  bool Idle() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return open_ == 0; }
 
   const Verifier* const verifier_;
   const VerifyPoolOptions options_;
   const int max_threads_;
   std::vector<std::thread> threads_;  // written by the thread that submits
 
-  mutable absl::Mutex mutex_;
-  absl::CondVar work_, room_;  // there is a job, there is room for one; both also when all is over
-  std::deque<std::shared_ptr<Job>> queue_ ABSL_GUARDED_BY(mutex_);
-  absl::flat_hash_map<absl::string_view, std::shared_ptr<Job>> known_ ABSL_GUARDED_BY(mutex_);  // keys lie in the jobs
-  std::deque<std::shared_ptr<Job>> done_ ABSL_GUARDED_BY(mutex_);  // known ones, the oldest first
-  size_t remembered_ ABSL_GUARDED_BY(mutex_) = 0;                  // bytes of done_
-  int64_t open_ ABSL_GUARDED_BY(mutex_) = 0;                       // jobs that wait or run
-  size_t idle_ ABSL_GUARDED_BY(mutex_) = 0;                        // threads that wait for a job
-  bool over_ ABSL_GUARDED_BY(mutex_) = false;
-  PoolStats stats_ ABSL_GUARDED_BY(mutex_);
+  mutable std::mutex mutex_;  // guards all below
+  // There is a job; there is room for one; the last is done. The first two also when all is over.
+  std::condition_variable work_, room_, idle_now_;
+  std::deque<std::shared_ptr<Job>> queue_;
+  absl::flat_hash_map<absl::string_view, std::shared_ptr<Job>> known_;  // keys lie in the jobs
+  std::deque<std::shared_ptr<Job>> done_;                               // known ones, the oldest first
+  size_t remembered_ = 0;                                               // bytes of done_
+  int64_t open_ = 0;                                                    // jobs that wait or run
+  size_t idle_ = 0;                                                     // threads that wait for a job
+  bool over_ = false;
+  PoolStats stats_;
 };
 
 }  // namespace hone

@@ -9,15 +9,16 @@
 #pragma once
 
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/notification.h"
 #include "engine/base/types.h"
 #include "rewards/guarded_process.h"
 #include "rewards/line_protocol.h"
@@ -31,11 +32,28 @@ struct WorkerLimits {
   int64_t start_ms = 30000;    // until it reads its standard input
 };
 
-// Lives with the thread that waits for `answered`; `verdict` is written before.
-struct Question {
-  std::string tail;  // RequestTail
-  Verdict verdict;
-  absl::Notification answered;
+// Lives with the thread that waits for its answer.
+class Question {
+ public:
+  explicit Question(std::string request_tail) : tail(std::move(request_tail)) {}
+  void Wait() {
+    std::unique_lock lock(mutex_);
+    answered_.wait(lock, [this] { return done_; });
+  }
+  // The question may be gone when this returns: who waits goes on as soon as the mutex is free.
+  void Notify() {
+    std::lock_guard lock(mutex_);
+    done_ = true;
+    answered_.notify_one();
+  }
+
+  const std::string tail;  // RequestTail
+  Verdict verdict;         // written before Notify
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable answered_;
+  bool done_ = false;
 };
 
 struct WorkerFailure {

@@ -2,10 +2,13 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstdio>
 #include <deque>
 #include <filesystem>
+#include <map>
 #include <memory>
+#include <mutex>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -80,7 +83,7 @@ class Scorer {
   Scorer(const Verifier* verifier, int workers, LineReader* reader, LineWriter* writer)
       : reader_(reader), writer_(writer), pool_(verifier, VerifyPoolOptions{.workers = workers}) {}
 
-  // Until the end of the input or an interrupt; then every line that was read has been written.
+  // Until the end of the input, every line written; or until an interrupt, the lines written whose verdicts were there, without a gap.
   absl::Status Run() {
     for (int64_t number = 1; !Interrupted(); ++number) {
       HONE_ASSIGN_OR_RETURN(std::optional<InputLine> line, reader_->Next());
@@ -88,14 +91,15 @@ class Scorer {
       HONE_RETURN_IF_ERROR(Submit(*std::move(line)));
       do {
         HONE_RETURN_IF_ERROR(WriteDone());
-      } while (open_.size() >= kMaxOpenLines && !Interrupted() && WaitForFirst());
+      } while (open_.size() >= kMaxOpenLines && WaitForFirst());
       ShowProgress();
     }
     while (!open_.empty() && WaitForFirst()) {
       HONE_RETURN_IF_ERROR(WriteDone());
       ShowProgress();
     }
-    return absl::OkStatus();
+    if (Interrupted()) pool_.Cancel();
+    return WriteDone();
   }
 
   void PrintSummary() {
@@ -134,8 +138,8 @@ class Scorer {
                    open->verdict = verdict;
                    open->scored = ScoredLine(*open);
                    open->done.store(true, std::memory_order_release);
-                   absl::MutexLock lock(&mutex_);
-                   changed_.Signal();
+                   std::lock_guard lock(mutex_);
+                   changed_.notify_one();
                  });
     return absl::OkStatus();
   }
@@ -158,11 +162,12 @@ class Scorer {
     return absl::OkStatus();
   }
 
-  // True when the first open line has its verdict, which comes at the latest with the verifier's own deadline.
+  // True when the first open line has its verdict, false after an interrupt.
   bool WaitForFirst() {
-    absl::MutexLock lock(&mutex_);
+    std::unique_lock lock(mutex_);
     while (!open_.front()->done.load(std::memory_order_acquire)) {
-      changed_.WaitWithTimeout(&mutex_, absl::Milliseconds(100));
+      if (Interrupted()) return false;
+      changed_.wait_for(lock, std::chrono::milliseconds(100));
       ShowProgress();
     }
     return true;
@@ -187,9 +192,9 @@ class Scorer {
   int64_t written_ = 0, scored_ = 0;
   std::map<std::string, std::string> first_with_;  // class of reasons -> its first line
   std::deque<std::shared_ptr<OpenLine>> open_;
-  absl::Mutex mutex_;
-  absl::CondVar changed_;  // a line is done
-  VerifyPool pool_;        // ends first: its threads write to what stands above
+  std::mutex mutex_;
+  std::condition_variable changed_;  // a line is done
+  VerifyPool pool_;                  // ends first: its threads write to what stands above
 };
 
 absl::Status RunScore(const ScoreOptions& options) {

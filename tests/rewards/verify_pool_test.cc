@@ -5,12 +5,12 @@
 
 #include <atomic>
 #include <functional>
+#include <future>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/notification.h"
 
 namespace hone {
 namespace {
@@ -83,9 +83,10 @@ TEST(VerifyPool, ThreadsAreWhatTheVerifierHasUseFor) {
 }
 
 TEST(VerifyPool, EqualSamplesAreVerifiedOnceAlsoWhileTheFirstRuns) {
-  absl::Notification go;
+  std::promise<void> go;
+  std::shared_future<void> gone = go.get_future().share();
   const Fake verifier([&](const std::string& completion) {
-    go.WaitForNotification();
+    gone.wait();
     return completion == "none" ? Verdict{std::nullopt, "cannot say", {}} : Length(completion);
   });
   Prompt prompt, other_text, other_answer, other_metadata, other_key, shifted;
@@ -103,7 +104,7 @@ TEST(VerifyPool, EqualSamplesAreVerifiedOnceAlsoWhileTheFirstRuns) {
     pool.Submit(&prompt, "none", 0, [&](const Verdict& verdict) { received += verdict.reason == "cannot say"; });
     pool.Submit(&shifted, "ur", 0, [&](const Verdict& verdict) { received += verdict.score == 2.0; });
   }
-  go.Notify();
+  go.set_value();
   pool.Wait();
   EXPECT_EQ(received, 70);
   EXPECT_EQ(verifier.calls, 7);
@@ -137,9 +138,10 @@ TEST(VerifyPool, RemembersNoMoreThanItMay) {
 }
 
 TEST(VerifyPool, SubmitBlocksOnlyWhileTheQueueIsFull) {
-  absl::Notification go;
+  std::promise<void> go;
+  std::shared_future<void> gone = go.get_future().share();
   const Fake verifier([&](const std::string& completion) {
-    go.WaitForNotification();
+    gone.wait();
     return Length(completion);
   });
   const Prompt prompt;
@@ -154,7 +156,7 @@ TEST(VerifyPool, SubmitBlocksOnlyWhileTheQueueIsFull) {
   });
   std::this_thread::sleep_for(std::chrono::milliseconds(50));
   EXPECT_FALSE(returned);
-  go.Notify();
+  go.set_value();
   fifth.join();
   pool.Wait();
   EXPECT_EQ(verifier.calls, 5);
@@ -181,10 +183,11 @@ TEST(VerifyPool, WhatAVerifierThrowsIsNoVerdict) {
 }
 
 TEST(VerifyPool, CancelDropsWhatHasNotBegun) {
-  absl::Notification go;
+  std::promise<void> go;
+  std::shared_future<void> gone = go.get_future().share();
   std::atomic<int> received{0};
   const Fake verifier([&](const std::string& completion) {
-    go.WaitForNotification();
+    gone.wait();
     return Length(completion);
   });
   const Prompt prompt;
@@ -195,7 +198,7 @@ TEST(VerifyPool, CancelDropsWhatHasNotBegun) {
     pool.Wait([] { return true; });
     pool.Submit(&prompt, "too late", 0, [&](const Verdict&) { ++received; });
     EXPECT_EQ(received, 0);
-    go.Notify();
+    go.set_value();
   }
   EXPECT_EQ(received, 2);
   EXPECT_EQ(verifier.calls, 2);
