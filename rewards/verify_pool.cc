@@ -1,5 +1,6 @@
 #include "rewards/verify_pool.h"
 
+#include <sched.h>
 #include <signal.h>
 
 #include <algorithm>
@@ -18,6 +19,7 @@ constexpr int kMaxThreads = 1024;
 constexpr size_t kMaxReasons = 64;
 constexpr size_t kMaxReasonBytes = 100;
 constexpr size_t kSlowest = 5;
+constexpr int kLooks = 50;  // some 20 us
 constexpr auto kCancelPoll = std::chrono::milliseconds(50);
 
 int ThreadCount(const Verifier& verifier, const VerifyPoolOptions& options) {
@@ -31,6 +33,9 @@ std::string KeyOf(const Prompt& prompt, const std::string& completion) {
   return absl::StrCat(prompt.key, ":", prompt.text.size(), ":", prompt.answer.size(), ":", prompt.metadata.size(), ":",
                       absl::string_view(prompt.text), prompt.answer, prompt.metadata, completion);
 }
+
+// What a remembered sample takes, the verdict and the tables included.
+size_t BytesOf(const std::string& key) { return key.size() + 512; }
 
 }  // namespace
 
@@ -103,8 +108,11 @@ void VerifyPool::Submit(const Prompt* prompt, std::string completion, uint64_t t
       if (over_) return;
       queue_.push_back(std::move(job));
       ++open_;
+      waiting_.store(queue_.size(), std::memory_order_relaxed);
+      const bool wakes = idle_ > looking_ && queue_.size() > looking_;
       if (queue_.size() > idle_ && threads_.size() < static_cast<size_t>(max_threads_)) AddThread();
-      work_.notify_one();
+      lock.unlock();  // so that who wakes finds it free
+      if (wakes) work_.notify_one();
       return;
     }
     job = entry->second;
@@ -124,17 +132,28 @@ void VerifyPool::Work() {
     {
       std::unique_lock lock(mutex_);
       ++idle_;
+      if (looking_ == 0 && queue_.empty()) LookOut(lock);
       while (!over_ && queue_.empty()) work_.wait(lock);
       --idle_;
       if (over_) return;
       job = std::move(queue_.front());
       queue_.pop_front();
-      room_.notify_one();
+      waiting_.store(queue_.size(), std::memory_order_relaxed);
     }
+    room_.notify_one();
     const auto start = std::chrono::steady_clock::now();
     Verdict verdict = Verify(*job);
-    Finish(*job, std::move(verdict), std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    Finish(job, std::move(verdict), std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
+}
+
+// Waking a thread costs more than most verdicts: for a moment the one that was last at work stays awake, and gives way to whoever can run.
+void VerifyPool::LookOut(std::unique_lock<std::mutex>& lock) {
+  looking_ = 1;
+  lock.unlock();
+  for (int times = 0; times < kLooks && waiting_.load(std::memory_order_relaxed) == 0; ++times) sched_yield();
+  lock.lock();
+  looking_ = 0;
 }
 
 // The border to code of others: what they throw stays here.
@@ -148,27 +167,27 @@ Verdict VerifyPool::Verify(const Job& job) const {
   }
 }
 
-void VerifyPool::Finish(Job& job, Verdict verdict, double seconds) {
+void VerifyPool::Finish(const std::shared_ptr<Job>& job, Verdict verdict, double seconds) {
   std::vector<Receiver> receivers;
   {
     std::unique_lock lock(mutex_);
-    job.verdict = std::move(verdict);
-    job.done = true;
-    receivers = std::move(job.receivers);
+    job->verdict = std::move(verdict);
+    job->done = true;
+    receivers = std::move(job->receivers);
     ++stats_.verified;
     stats_.latency.Add(seconds);
-    for (size_t i = 0; i < receivers.size(); ++i) CountVerdict(job.verdict);
+    for (size_t i = 0; i < receivers.size(); ++i) CountVerdict(job->verdict);
     if (stats_.slowest.size() < kSlowest || seconds > stats_.slowest.back().seconds) {
       const auto later = [](const PoolStats::Slow& a, const PoolStats::Slow& b) { return a.seconds > b.seconds; };
-      const PoolStats::Slow slow = {seconds, job.tag, job.verdict.reason};
+      const PoolStats::Slow slow = {seconds, job->tag, job->verdict.reason};
       stats_.slowest.insert(std::upper_bound(stats_.slowest.begin(), stats_.slowest.end(), slow, later), slow);
       if (stats_.slowest.size() > kSlowest) stats_.slowest.pop_back();
     }
-    done_.push_back(known_.at(job.key));
-    remembered_ += job.key.size();
+    done_.push_back(job);
+    remembered_ += BytesOf(job->key);
     Forget();
   }
-  for (const Receiver& receive : receivers) receive(job.verdict);
+  for (const Receiver& receive : receivers) receive(job->verdict);
   std::unique_lock lock(mutex_);
   if (--open_ == 0) idle_now_.notify_all();
 }
@@ -183,7 +202,7 @@ void VerifyPool::CountVerdict(const Verdict& verdict) {
 
 void VerifyPool::Forget() {
   while (remembered_ > options_.remembered_bytes) {
-    remembered_ -= done_.front()->key.size();
+    remembered_ -= BytesOf(done_.front()->key);
     known_.erase(done_.front()->key);
     done_.pop_front();
   }

@@ -7,6 +7,7 @@
 // A verdict depends on prompt and completion alone: not on the number of threads, nor on what else is verified when.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -102,11 +103,12 @@ class VerifyPool {
 
   void Work();
   Verdict Verify(const Job& job) const;
-  void Finish(Job& job, Verdict verdict, double seconds);
+  void Finish(const std::shared_ptr<Job>& job, Verdict verdict, double seconds);
   // With mutex_ held.
   void CountVerdict(const Verdict& verdict);
   void Forget();
   void AddThread();
+  void LookOut(std::unique_lock<std::mutex>& lock);
 
   const Verifier* const verifier_;
   const VerifyPoolOptions options_;
@@ -122,6 +124,8 @@ class VerifyPool {
   size_t remembered_ = 0;                                               // bytes of done_
   int64_t open_ = 0;                                                    // jobs that wait or run
   size_t idle_ = 0;                                                     // threads that wait for a job
+  size_t looking_ = 0;              // one of them that looks for a job without sleeping, or none
+  std::atomic<size_t> waiting_{0};  // queue_.size(), for it
   bool over_ = false;
   PoolStats stats_;
 };

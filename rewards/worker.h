@@ -8,11 +8,11 @@
 // which may take long to start, has read something for the first time (the pipe holds less than was written).
 #pragma once
 
+#include <semaphore.h>
+
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <deque>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
@@ -32,28 +32,25 @@ struct WorkerLimits {
   int64_t start_ms = 30000;    // until it reads its standard input
 };
 
-// Lives with the thread that waits for its answer.
+// Lives with the thread that waits for its answer, and ends as soon as that thread wakes: POSIX lets a semaphore go while the call that
+// posted it is still returning.
 class Question {
  public:
-  explicit Question(std::string request_tail) : tail(std::move(request_tail)) {}
+  explicit Question(std::string request_tail) : tail(std::move(request_tail)) { sem_init(&answered_, 0, 0); }
+  ~Question() { sem_destroy(&answered_); }
+  Question(const Question&) = delete;
+  Question& operator=(const Question&) = delete;
+
   void Wait() {
-    std::unique_lock lock(mutex_);
-    answered_.wait(lock, [this] { return done_; });
+    while (sem_wait(&answered_) != 0) continue;  // a signal
   }
-  // The question may be gone when this returns: who waits goes on as soon as the mutex is free.
-  void Notify() {
-    std::lock_guard lock(mutex_);
-    done_ = true;
-    answered_.notify_one();
-  }
+  void Notify() { sem_post(&answered_); }
 
   const std::string tail;  // RequestTail
   Verdict verdict;         // written before Notify
 
  private:
-  std::mutex mutex_;
-  std::condition_variable answered_;
-  bool done_ = false;
+  sem_t answered_;
 };
 
 struct WorkerFailure {

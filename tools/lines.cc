@@ -70,10 +70,11 @@ absl::StatusOr<std::optional<InputLine>> LineReader::Next() {
     ++number_;
     if (text.find_first_not_of(" \t\r\n") == std::string::npos) continue;
     ++found_;
-    InputLine line{absl::StrCat(path_, ":", number_), Json(), number_};
+    InputLine line{absl::StrCat(path_, ":", number_), Json(), number_, ""};
     if (!NestsTooDeep(text)) line.json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
     if (!line.json.is_object())
       return InputError(line.where, ": not a JSON object in UTF-8; one object a line is wanted");
+    line.text = std::move(text);
     return line;
   }
 }
@@ -85,6 +86,7 @@ absl::StatusOr<std::vector<InputLine>> ReadLines(const std::string& path) {
     HONE_ASSIGN_OR_RETURN(std::optional<InputLine> line, reader.Next());
     if (!line) return lines;
     lines.push_back(*std::move(line));
+    lines.back().text = std::string();
   }
 }
 

@@ -24,6 +24,7 @@ struct InputLine {
   std::string where;    // "FILE:LINE"
   Json json;            // an object
   uint64_t number = 0;  // of the line, from 1
+  std::string text{};   // as it stands in the file; from LineReader only
 
   // The member `key` as a list of token ids below `vocabulary_size`.
   absl::StatusOr<std::vector<TokenId>> Tokens(const char* key, int32_t vocabulary_size) const;

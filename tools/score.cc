@@ -37,10 +37,10 @@ struct ScoreOptions {
 
 // A line of the input on its way to the output.
 struct OpenLine {
-  InputLine line;
+  uint64_t number = 0;
+  std::string text;  // as it was read, or with its verdict
   Prompt prompt;
   Verdict verdict;
-  std::string scored;  // for the output
   std::atomic<bool> done{false};
 };
 
@@ -59,23 +59,30 @@ absl::StatusOr<std::string> WithDeadline(const std::string& spec, int64_t deadli
   return Spec::Parse(with).ok() ? with : spec;  // given twice: the spec's own holds
 }
 
-absl::Status ReadPrompt(OpenLine& open) {
-  const InputLine& line = open.line;
-  for (const auto& [key, target] : {std::pair{"prompt", &open.prompt.text}, std::pair{"answer", &open.prompt.answer}}) {
+absl::Status ReadPrompt(const InputLine& line, Prompt& prompt) {
+  for (const auto& [key, target] : {std::pair{"prompt", &prompt.text}, std::pair{"answer", &prompt.answer}}) {
     if (!line.json.contains(key)) continue;
     HONE_ASSIGN_OR_RETURN(*target, line.Text(key));
   }
-  if (line.json.contains("metadata")) open.prompt.metadata = Dump(line.json["metadata"]);
+  if (line.json.contains("metadata")) prompt.metadata = Dump(line.json["metadata"]);
   return absl::OkStatus();
 }
 
-std::string ScoredLine(OpenLine& open) {
-  Json& json = open.line.json;
-  json["score"] = open.verdict.score ? Json(*open.verdict.score) : Json(nullptr);
-  json["reason"] = open.verdict.reason;
-  json["parts"] = Json::object();
-  for (const auto& [name, value] : open.verdict.parts) json["parts"][name] = value;
-  return Dump(json);
+// The object's text, without what a verdict adds, up to its closing brace.
+std::string OpenText(InputLine& line) {
+  size_t found = 0;
+  for (const char* key : {"score", "reason", "parts"}) found += line.json.erase(key);
+  std::string text = found > 0 ? Dump(line.json) : std::move(line.text);
+  text.resize(text.rfind('}'));
+  return text;
+}
+
+// The line holds "completion", so that a comma is right.
+void AddVerdict(const Verdict& verdict, std::string& text) {
+  Json parts = Json::object();
+  for (const auto& [name, value] : verdict.parts) parts[name] = value;
+  absl::StrAppend(&text, ",\"score\":", verdict.score ? Dump(Json(*verdict.score)) : "null",
+                  ",\"reason\":", Dump(Json(verdict.reason)), ",\"parts\":", Dump(parts), "}");
 }
 
 class Scorer {
@@ -128,19 +135,19 @@ class Scorer {
 
  private:
   absl::Status Submit(InputLine line) {
+    HONE_ASSIGN_OR_RETURN(std::string completion, line.Text("completion"));
     auto open = std::make_shared<OpenLine>();
-    open->line = std::move(line);
-    HONE_ASSIGN_OR_RETURN(std::string completion, open->line.Text("completion"));
-    HONE_RETURN_IF_ERROR(ReadPrompt(*open));
+    HONE_RETURN_IF_ERROR(ReadPrompt(line, open->prompt));
+    open->number = line.number;
+    open->text = OpenText(line);
     open_.push_back(open);
-    pool_.Submit(&open->prompt, std::move(completion), open->line.number,
-                 [this, open = open.get()](const Verdict& verdict) {
-                   open->verdict = verdict;
-                   open->scored = ScoredLine(*open);
-                   open->done.store(true, std::memory_order_release);
-                   std::lock_guard lock(mutex_);
-                   changed_.notify_one();
-                 });
+    pool_.Submit(&open->prompt, std::move(completion), open->number, [this, open = open.get()](const Verdict& verdict) {
+      open->verdict = verdict;
+      AddVerdict(verdict, open->text);
+      open->done.store(true, std::memory_order_release);
+      std::lock_guard lock(mutex_);
+      changed_.notify_one();
+    });
     return absl::OkStatus();
   }
 
@@ -153,11 +160,10 @@ class Scorer {
         ++scored_;
         sum_ += *open.verdict.score;
       } else if (first_with_.size() < 1000) {
-        first_with_.try_emplace(
-            ReasonClass(open.verdict.reason),
-            absl::StrCat("line ", open.line.number, ": ", Visible(open.verdict.reason, kShownBytes)));
+        first_with_.try_emplace(ReasonClass(open.verdict.reason),
+                                absl::StrCat("line ", open.number, ": ", Visible(open.verdict.reason, kShownBytes)));
       }
-      HONE_RETURN_IF_ERROR(writer_->Write(open.scored));
+      HONE_RETURN_IF_ERROR(writer_->Write(open.text));
     }
     return absl::OkStatus();
   }

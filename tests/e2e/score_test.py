@@ -65,9 +65,11 @@ for workers in (0, 1, 5):
     outputs.add(open("scores.jsonl", "rb").read())
 hone("score", "--verifier", "countdown", "--input", "answers.jsonl", "--output", "answers.jsonl")
 outputs.add(open("answers.jsonl", "rb").read())
-out, _ = hone("score", "--verifier", "countdown", "--input", "answers.jsonl")
-outputs.add(out.encode())
 assert len(outputs) == 1
+# A scored line can be scored again: what it said of the verdict before is replaced.
+out, _ = hone("score", "--verifier", "countdown", "--input", "answers.jsonl")
+assert [json.loads(line) for line in out.splitlines()] == lines("answers.jsonl")
+assert out.count('"score"') == 20000
 
 # --deadline_ms reaches a verifier that has one, unless its spec says otherwise; others have no use for it.
 HANG = 'process(command="python3 -c \'import sys, time; sys.stdin.readline(); time.sleep(100)\'", workers=1)'

@@ -121,7 +121,7 @@ TEST(VerifyPool, EqualSamplesAreVerifiedOnceAlsoWhileTheFirstRuns) {
 TEST(VerifyPool, RemembersNoMoreThanItMay) {
   const Fake verifier(Length);
   const Prompt prompt;
-  VerifyPool pool(&verifier, {.workers = 1, .remembered_bytes = 10000});
+  VerifyPool pool(&verifier, {.workers = 1, .remembered_bytes = 20000});
   std::atomic<int> right{0};
   const auto submit = [&](int i) {
     pool.Submit(&prompt, absl::StrCat(1000 + i, std::string(996, 'x')), 0,
@@ -130,7 +130,7 @@ TEST(VerifyPool, RemembersNoMoreThanItMay) {
   };
   for (int i = 0; i < 100; ++i) submit(i);
   EXPECT_EQ(verifier.calls, 100);
-  submit(99);  // one of the last nine
+  submit(99);  // one of the last dozen
   EXPECT_EQ(verifier.calls, 100);
   submit(0);  // long forgotten
   EXPECT_EQ(verifier.calls, 101);
