@@ -4,11 +4,16 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "engine/base/spec.h"
 #include "engine/base/types.h"
 
 namespace hone {
+
+// What happened inside a verifier since it was made, by name: {"restarts", 2}, {"time_outs", 1}. Each is a metric.
+using VerifierCounters = std::vector<std::pair<std::string, double>>;
 
 class Verifier {
  public:
@@ -18,7 +23,19 @@ class Verifier {
   virtual Verdict Verify(const Prompt& prompt, const std::string& completion) const = 0;
   // Calls of Verify at a time that this verifier has use for; 0 where it only computes, and more calls than processors gain nothing.
   virtual int Concurrency() const { return 0; }
+  // Troubles that a verdict alone does not tell. A verifier made of others gives the sums of theirs. Thread-safe.
+  virtual VerifierCounters Counters() const { return {}; }
 };
+
+// Adds counters by name, for verifiers that are made of others.
+inline void AddCounters(const VerifierCounters& more, VerifierCounters& sum) {
+  for (const auto& [name, count] : more) {
+    auto known = sum.begin();
+    while (known != sum.end() && known->first != name) ++known;
+    if (known == sum.end()) known = sum.insert(known, {name, 0});
+    known->second += count;
+  }
+}
 
 // Makes a verifier from its spec's text; `resolved` becomes that text with every default. Verifiers that hold others are given it,
 // because only recipes/ knows the menu.
@@ -39,5 +56,7 @@ absl::StatusOr<std::unique_ptr<Verifier>> NewByDomainVerifier(Spec& spec, const 
 absl::StatusOr<std::unique_ptr<Verifier>> NewGsm8kVerifier(Spec& spec);
 absl::StatusOr<std::unique_ptr<Verifier>> NewMathVerifier(Spec& spec);
 absl::StatusOr<std::unique_ptr<Verifier>> NewMultipleChoiceVerifier(Spec& spec);
+absl::StatusOr<std::unique_ptr<Verifier>> NewPluginVerifier(Spec& spec);
+absl::StatusOr<std::unique_ptr<Verifier>> NewProcessVerifier(Spec& spec);
 
 }  // namespace hone

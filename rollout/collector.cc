@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <memory>
 
 namespace hone {
 namespace {
@@ -42,20 +43,28 @@ absl::StatusOr<Rollout> Collector::Collect(std::vector<Prompt> prompts, int32_t 
     group.samples.resize(samples_per_prompt);
     requests.push_back({&group.prompt, samples_per_prompt});
   }
+  std::unique_ptr<VerifyPool> pool;
+  if (verifier_ != nullptr) pool = std::make_unique<VerifyPool>(verifier_, VerifyPoolOptions{});
   absl::Status decoding;
+  uint64_t received = 0;
   const auto receive = [&](size_t request, Sample sample) {
     if (absl::Status status = DecodeSample(*tokenizer_, options.stop, sample); !status.ok()) decoding = status;
-    const Group& group = rollout.groups[request];
-    const Clock::time_point verification = Clock::now();
-    if (verifier_ != nullptr) sample.verdict = verifier_->Verify(group.prompt, sample.text);
-    rollout.verify_s += SecondsSince(verification);
     rollout.tokens += static_cast<int64_t>(sample.tokens.size());
-    rollout.groups[request].samples[sample.index] = std::move(sample);
+    Group& group = rollout.groups[request];
+    Sample& place = group.samples[sample.index];
+    place = std::move(sample);
+    if (pool == nullptr) return;
+    pool->Submit(&group.prompt, place.text, received++, [&place](const Verdict& verdict) { place.verdict = verdict; });
   };
   HONE_RETURN_IF_ERROR(generator_->Run(requests, options, receive, cancelled));
   HONE_RETURN_IF_ERROR(decoding);
   rollout.generation = generator_->stats();
-  rollout.generate_s = SecondsSince(start) - rollout.verify_s;
+  rollout.generate_s = SecondsSince(start);
+  if (pool == nullptr) return rollout;
+  pool->Wait(cancelled);
+  if (cancelled != nullptr && cancelled()) return absl::CancelledError("interrupted during verification");
+  rollout.verify_s = SecondsSince(start) - rollout.generate_s;
+  rollout.verification = pool->stats();
   return rollout;
 }
 

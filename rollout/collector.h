@@ -1,4 +1,4 @@
-// Turns prompts into groups: generates the samples and verifies each as soon as it ends.
+// Turns prompts into groups: generates the samples and verifies each as soon as it ends, while the others go on.
 #pragma once
 
 #include <functional>
@@ -7,6 +7,7 @@
 #include "engine/generator.h"
 #include "engine/tokenizer.h"
 #include "rewards/verifier.h"
+#include "rewards/verify_pool.h"
 
 namespace hone {
 
@@ -20,9 +21,10 @@ absl::Status DecodeSample(const Tokenizer& tokenizer, const std::vector<std::str
 struct Rollout {
   std::vector<Group> groups;
   double generate_s = 0;
-  double verify_s = 0;
-  int64_t tokens = 0;  // sampled
+  double verify_s = 0;  // from the end of generation to the last verdict
+  int64_t tokens = 0;   // sampled
   GenerationStats generation;
+  PoolStats verification;
 };
 
 class Collector {
@@ -31,7 +33,8 @@ class Collector {
   Collector(const Tokenizer* tokenizer, const Verifier* verifier, Generator* generator)
       : tokenizer_(tokenizer), verifier_(verifier), generator_(generator) {}
 
-  // `samples_per_prompt` samples for each prompt. Prompts without tokens are encoded here.
+  // `samples_per_prompt` samples for each prompt. Prompts without tokens are encoded here. Cancelled when cancelled() is true, during generation
+  // or verification.
   absl::StatusOr<Rollout> Collect(std::vector<Prompt> prompts, int32_t samples_per_prompt,
                                   const GenerationOptions& options,
                                   const std::function<bool()>& cancelled = nullptr) const;

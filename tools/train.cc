@@ -8,6 +8,7 @@
 #include "engine/checkpoint.h"
 #include "recipes/build.h"
 #include "recipes/recipe.h"
+#include "rewards/verifier_log.h"
 #include "tools/arguments.h"
 #include "tools/commands.h"
 #include "tools/explain.h"
@@ -71,7 +72,9 @@ class ConsoleObserver : public RunObserver {
 absl::Status RunStages(const RunOptions& options, RunFolder& folder) {
   CatchInterrupts();
   ConsoleObserver observer(&folder);
+  SendVerifierLogTo([&folder](const std::string& line) { folder.Log(line); });
   auto result = Train(options, folder, observer, Interrupted);
+  SendVerifierLogTo(nullptr);
   if (!result.ok()) {
     folder.Log(absl::StrCat("stopped: ", result.status().message()));
     return result.status();

@@ -58,6 +58,12 @@ class ByDomainVerifier : public Verifier {
     return most;
   }
 
+  VerifierCounters Counters() const override {
+    VerifierCounters sum = fallback_ == nullptr ? VerifierCounters() : fallback_->Counters();
+    for (const Domain& domain : domains_) AddCounters(domain.verifier->Counters(), sum);
+    return sum;
+  }
+
  private:
   absl::StatusOr<std::string> ReadDomain(const std::string& metadata) const {
     if (NestsTooDeep(metadata)) return InputError("metadata nests more than ", kDeepestJson, " deep");

@@ -53,6 +53,12 @@ class SumVerifier : public Verifier {
     return most;
   }
 
+  VerifierCounters Counters() const override {
+    VerifierCounters sum;
+    for (const Part& part : parts_) AddCounters(part.verifier->Counters(), sum);
+    return sum;
+  }
+
  private:
   const std::vector<Part> parts_;
 };
