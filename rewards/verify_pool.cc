@@ -76,7 +76,10 @@ std::string ReasonClass(absl::string_view reason) {
 }
 
 VerifyPool::VerifyPool(const Verifier* verifier, VerifyPoolOptions options)
-    : verifier_(verifier), options_(options), max_threads_(ThreadCount(*verifier, options)) {}
+    : verifier_(verifier),
+      options_(options),
+      before_(verifier->Counters()),
+      max_threads_(ThreadCount(*verifier, options)) {}
 
 // Signals go to threads that expect them.
 void VerifyPool::AddThread() {
@@ -237,6 +240,9 @@ PoolStats VerifyPool::stats() const {
     stats = stats_;
   }
   stats.verifier = verifier_->Counters();
+  for (auto& [name, count] : stats.verifier) {
+    for (const auto& [known, earlier] : before_) count -= known == name ? earlier : 0;
+  }
   return stats;
 }
 

@@ -57,7 +57,7 @@ struct PoolStats {
   std::map<std::string, int64_t> no_verdict_by_reason;  // by ReasonClass; at most 64, then "other reasons"
   std::vector<Slow> slowest;                            // calls of the verifier, the slowest first; at most 5
   LatencyHistogram latency;                             // of calls of the verifier
-  VerifierCounters verifier;                            // Verifier::Counters
+  VerifierCounters verifier;                            // Verifier::Counters, since the pool began
 };
 
 // What reasons that differ in numbers, quoted texts and details after a colon have in common: "timed out: no answer within 500 ms" and
@@ -112,6 +112,7 @@ class VerifyPool {
 
   const Verifier* const verifier_;
   const VerifyPoolOptions options_;
+  const VerifierCounters before_;  // Verifier::Counters when the pool began
   const int max_threads_;
   std::vector<std::thread> threads_;  // written by the thread that submits
 

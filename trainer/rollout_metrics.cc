@@ -65,6 +65,7 @@ void AddRolloutMetrics(const Rollout& rollout, Metrics& metrics) {
   }
   for (const auto& [name, part] : parts) metrics.Set("reward/" + name + "/mean", part.first / part.second);
   metrics.Set("verdict/none", (samples - scored) / samples);
+  for (const auto& [name, count] : rollout.verification.verifier) metrics.Set("verifier/" + name, count);
   metrics.Set("group/solved_none", solved_none / groups);
   metrics.Set("group/solved_all", solved_all / groups);
   metrics.Set("sample/length_mean", tokens / samples);

@@ -11,7 +11,7 @@
 
 namespace hone {
 
-// reward/*, verdict/none, group/solved_*, sample/*.
+// reward/*, verdict/none, verifier/* (troubles inside the verifier during this rollout), group/solved_*, sample/*.
 void AddRolloutMetrics(const Rollout& rollout, Metrics& metrics);
 
 // drafter/*: what speculation did. Its decisions follow measured times, so these differ from run to run.
