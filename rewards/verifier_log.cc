@@ -57,14 +57,20 @@ void ErrorLines::End() {
   if (left_out_ > 0) WriteVerifierLog(absl::StrCat(name_, ": (", std::exchange(left_out_, 0), " lines left out)"));
 }
 
+std::string ErrorLines::last() const { return Visible(last_, kLineBytes); }
+
 void ErrorLines::EndLine() {
-  const std::string line = Visible(std::exchange(line_, ""), kLineBytes);
-  if (line.find_first_not_of(" \t") == std::string::npos) return;
-  last_ = line;
-  Pass(line);
+  std::swap(line_, last_);
+  if (last_.find_first_not_of(" \t\r") == std::string::npos) {
+    std::swap(line_, last_);
+  } else {
+    Pass();
+  }
+  line_.clear();
 }
 
-void ErrorLines::Pass(const std::string& line) {
+// Most lines of a flood end here without any work on them.
+void ErrorLines::Pass() {
   const auto now = std::chrono::steady_clock::now();
   if (now - window_start_ > kWindow) {
     window_start_ = now;
@@ -74,7 +80,7 @@ void ErrorLines::Pass(const std::string& line) {
   if (++passed_ > kLinesInWindow) {
     ++left_out_;
   } else {
-    WriteVerifierLog(absl::StrCat(name_, ": ", line));
+    WriteVerifierLog(absl::StrCat(name_, ": ", last()));
   }
 }
 

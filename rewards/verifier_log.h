@@ -26,13 +26,14 @@ class ErrorLines {
   // The program has ended: what stands without a line end is a line, too.
   void End();
   // The last line that was not blank. Of a Python traceback it is the one that says what happened.
-  const std::string& last() const { return last_; }
+  std::string last() const;
 
  private:
   void EndLine();
-  void Pass(const std::string& line);
+  void Pass();
 
-  std::string name_, line_, last_;
+  std::string name_;
+  std::string line_, last_;  // as they came, up to some length
   std::chrono::steady_clock::time_point window_start_{};
   int passed_ = 0;        // in this window
   int64_t left_out_ = 0;  // since the last that was passed on
