@@ -21,5 +21,6 @@ class Verifier {
 
 // Factories, one per file in rewards/verifier/; recipes/components.def is the menu.
 absl::StatusOr<std::unique_ptr<Verifier>> NewCountdownVerifier(Spec& spec);
+absl::StatusOr<std::unique_ptr<Verifier>> NewCodeVerifier(Spec& spec);
 
 }  // namespace hone
