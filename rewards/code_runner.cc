@@ -262,7 +262,7 @@ absl::StatusOr<std::string> CodeRunner::Compile(absl::string_view text, CodeOutc
 
 absl::StatusOr<std::vector<std::string>> CodeRunner::ExpectedValues(const std::vector<CppAssertion>& assertions) {
   constexpr size_t kKept = 1024;
-  std::string source = absl::StrCat(CppPrinter(), "int main() {\nusing namespace std;\n");
+  std::string source = absl::StrCat(CppPrinter(), "signed main() {\nusing namespace std;\n");
   int place = 0;
   for (const CppAssertion& assertion : assertions) {
     if (assertion.kind == CppAssertion::Kind::kSetup) {
@@ -300,7 +300,7 @@ absl::Status CodeRunner::RunCppAssertions(const std::string& program, const Code
     assertions.insert(assertions.end(), parts.begin(), parts.end());
   }
   std::string source = absl::StrCat(CppPrinter(), "#define main hone_program_main\n#line 1 \"program.cc\"\n", program,
-                                    "\n#undef main\n#line 1 \"assertions\"\nint main() {\nusing namespace std;\n");
+                                    "\n#undef main\n#line 1 \"assertions\"\nsigned main() {\nusing namespace std;\n");
   std::vector<const CppAssertion*> checks;
   for (const CppAssertion& assertion : assertions) {
     if (assertion.kind == CppAssertion::Kind::kSetup) {

@@ -1,5 +1,6 @@
 #include "rewards/cpp_assertion.h"
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -10,7 +11,9 @@
 namespace hone {
 namespace {
 
-constexpr size_t kMaxText = 1 << 20;
+constexpr size_t kMaxText = 1 << 18;
+constexpr size_t kMaxDepth = 64;    // open brackets
+constexpr size_t kMaxMinuses = 64;  // of one assertion
 
 // What an argument or an expected value may call: it makes values of the standard library and of nothing else.
 const std::set<std::string>& Makers() {
@@ -93,6 +96,15 @@ std::vector<absl::string_view> Split(absl::string_view text, absl::string_view m
   return parts;
 }
 
+bool NestsTooDeeply(absl::string_view text) {
+  size_t depth = 0, deepest = 0;
+  for (const char c : text) {
+    if (c == '(' || c == '[' || c == '{') deepest = std::max(deepest, ++depth);
+    if ((c == ')' || c == ']' || c == '}') && depth > 0) --depth;
+  }
+  return deepest > kMaxDepth;
+}
+
 absl::string_view StripBrackets(absl::string_view text) {
   text = absl::StripAsciiWhitespace(text);
   while (text.size() >= 2 && text[0] == '(' && SkipBracket(text, 0) == text.size()) {
@@ -166,7 +178,9 @@ absl::StatusOr<CppAssertion> ReadNear(absl::string_view text, absl::string_view 
     const absl::string_view inside = absl::StripAsciiWhitespace(sides[0].substr(name.size()));
     if (inside.empty() || inside[0] != '(' || SkipBracket(inside, 0) != inside.size()) continue;
     const absl::string_view difference = StripBrackets(inside);
-    for (const size_t place : Find(difference, "-")) {
+    const std::vector<size_t> minuses = Find(difference, "-");
+    if (minuses.size() > kMaxMinuses) return Unsafe(text);
+    for (const size_t place : minuses) {
       const absl::string_view left = StripBrackets(difference.substr(0, place)),
                               right = StripBrackets(difference.substr(place + 1));
       CppAssertion near = {CppAssertion::Kind::kNear, std::string(text),     std::string(left),
@@ -231,6 +245,7 @@ bool IsOfLibrary(absl::string_view statement) {
 
 absl::StatusOr<std::vector<CppAssertion>> ReadCppAssertions(absl::string_view text, absl::string_view entry_point) {
   if (text.size() > kMaxText) return InputError("an assertion of ", text.size(), " bytes; at most ", kMaxText);
+  if (NestsTooDeeply(text)) return InputError("an assertion with more than ", kMaxDepth, " open brackets");
   std::vector<CppAssertion> assertions;
   const bool is_statement = !Find(text, ";").empty();
   for (absl::string_view statement : Split(text, ";")) {

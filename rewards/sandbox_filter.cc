@@ -124,6 +124,14 @@ absl::Status AddRules(scmp_filter_ctx filter) {
   for (const int call : {SCMP_SYS(socket), SCMP_SYS(socketpair)}) {
     HONE_RETURN_IF_ERROR(refuse(call, EAFNOSUPPORT, SCMP_A0(SCMP_CMP_NE, AF_UNIX)));
   }
+  // Process 1 inside has the program's user, and must keep its own limits and its turn on the processor: each for himself.
+  for (const int call : {SCMP_SYS(prlimit64), SCMP_SYS(sched_setaffinity), SCMP_SYS(sched_setscheduler),
+                         SCMP_SYS(sched_setparam), SCMP_SYS(sched_setattr)}) {
+    HONE_RETURN_IF_ERROR(refuse(call, EPERM, SCMP_A0(SCMP_CMP_NE, 0)));
+  }
+  HONE_RETURN_IF_ERROR(refuse(SCMP_SYS(setpriority), EPERM, SCMP_A0(SCMP_CMP_NE, 0)));
+  HONE_RETURN_IF_ERROR(refuse(SCMP_SYS(setpriority), EPERM, SCMP_A1(SCMP_CMP_NE, 0)));
+  HONE_RETURN_IF_ERROR(refuse(SCMP_SYS(ioprio_set), EPERM));
   // Anonymous memory that processes share may outlive all views of it that are counted.
   constexpr uint64_t kShared = MAP_SHARED | MAP_ANONYMOUS;
   HONE_RETURN_IF_ERROR(refuse(SCMP_SYS(mmap), ENOMEM, SCMP_A3(SCMP_CMP_MASKED_EQ, kShared, kShared)));

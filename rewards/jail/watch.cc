@@ -34,7 +34,7 @@ constexpr unsigned kCloseOnExec = 4;  // CLOSE_RANGE_CLOEXEC; absent from older 
 struct Use {
   long cpu_ms = 0;
   long memory_kb = 0;
-  int processes = 0;  // without this one
+  int processes = 0;  // and threads; without this process
 };
 
 long NowMs() {
@@ -118,7 +118,7 @@ bool ReadProc(const char* pid, const char* name, char* text, size_t size) {
   return true;
 }
 
-long FieldKb(const char* status, const char* name) {
+long Field(const char* status, const char* name) {
   const char* at = std::strstr(status, name);
   return at == nullptr ? 0 : std::strtol(at + std::strlen(name), nullptr, 10);
 }
@@ -143,12 +143,12 @@ Use Look(DIR* proc) {
   while (const dirent* entry = readdir(proc)) {
     const char* pid = entry->d_name;
     if (pid[0] < '1' || pid[0] > '9' || std::strcmp(pid, "1") == 0) continue;
-    ++use.processes;
     char text[4096];
     if (ReadProc(pid, "stat", text, sizeof text)) use.cpu_ms += CpuMs(text);
     if (ReadProc(pid, "status", text, sizeof text)) {
+      use.processes += static_cast<int>(Field(text, "Threads:"));
       use.memory_kb +=
-          FieldKb(text, "RssAnon:") + FieldKb(text, "RssShmem:") + FieldKb(text, "VmPTE:") + FieldKb(text, "VmSwap:");
+          Field(text, "RssAnon:") + Field(text, "RssShmem:") + Field(text, "VmPTE:") + Field(text, "VmSwap:");
     }
   }
   struct statfs tmp;
@@ -158,13 +158,14 @@ Use Look(DIR* proc) {
   return use;
 }
 
-// Milliseconds that the program was ready and no processor was free: field 2 of /proc/PID/schedstat, in nanoseconds.
-long StarvedMs(pid_t program) {
+// Milliseconds that the program was ready and no processor was free: field 2 of /proc/PID/schedstat, in nanoseconds. Its share, because
+// the others that it waited for may be its own.
+long StarvedMs(pid_t program, int processes) {
   char pid[16], text[128];
   std::snprintf(pid, sizeof pid, "%d", program);
   unsigned long long waited = 0;
   if (!ReadProc(pid, "schedstat", text, sizeof text) || std::sscanf(text, "%*u %llu", &waited) != 1) return 0;
-  return static_cast<long>(waited / 1000000);
+  return static_cast<long>(waited / 1000000) / (processes > 1 ? processes : 1);
 }
 
 // Without a process namespace nothing ends them for us. Orphans come to us, a subreaper; each round ends those that are known by then.
@@ -237,7 +238,7 @@ void RunProgram(const Plan& plan, bool has_proc) {
     if (ended) report("exit", WEXITSTATUS(status));
     if (static_cast<rlim_t>(use.memory_kb) > plan.memory / 1024) report("memory", static_cast<long>(plan.memory >> 20));
     if (static_cast<rlim_t>(use.processes) > processes + 8) report("processes", static_cast<long>(processes));
-    if (NowMs() - started_ms > plan.wall_ms) report("wall", StarvedMs(program));
+    if (NowMs() - started_ms > plan.wall_ms) report("wall", StarvedMs(program, use.processes));
   }
 }
 
