@@ -58,5 +58,6 @@ absl::StatusOr<std::unique_ptr<Verifier>> NewMathVerifier(Spec& spec);
 absl::StatusOr<std::unique_ptr<Verifier>> NewMultipleChoiceVerifier(Spec& spec);
 absl::StatusOr<std::unique_ptr<Verifier>> NewPluginVerifier(Spec& spec);
 absl::StatusOr<std::unique_ptr<Verifier>> NewProcessVerifier(Spec& spec);
+absl::StatusOr<std::unique_ptr<Verifier>> NewCodeVerifier(Spec& spec);
 
 }  // namespace hone

@@ -17,7 +17,7 @@ readonly cudart=nvidia-cuda-runtime==13.0.96
 readonly cupti=nvidia-cuda-cupti==13.0.85
 
 readonly build_packages=(cmake ninja-build g++ python3 libabsl-dev libgmock-dev libgtest-dev libhwy-dev libonig-dev libprotobuf-dev
-  libre2-dev libsentencepiece-dev libutf8proc-dev nlohmann-json3-dev protobuf-compiler)
+  libre2-dev libseccomp-dev libsentencepiece-dev libutf8proc-dev nlohmann-json3-dev protobuf-compiler)
 readonly test_packages=(clang-14 clang-format-14 libclang-rt-14-dev)
 readonly templates_from=llama-cpp-python==0.3.36 # its sources hold llama.cpp's, and these the chat templates of 70 models
 readonly peers_stamp_of=(tools/setup.sh tests/peers/requirements.txt tests/peers/stub_cuda.py)
