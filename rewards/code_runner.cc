@@ -208,7 +208,7 @@ absl::Status CodeRunner::RunPythonAssertions(const std::string& program, const C
   });
 
   SandboxRun run;
-  run.command = {sandbox_.python(), "-s", "../work/judge.py"};
+  run.command = {sandbox_.python(), "-sS", "../work/judge.py"};
   run.files = {{"tests.json", tests_text},
                {"judge.py", PythonJudge()},
                {"remote.py", PythonRemote()},

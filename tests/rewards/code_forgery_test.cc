@@ -122,16 +122,16 @@ TEST_F(CodeForgery, PatchesTheComparison) {
 TEST_F(CodeForgery, LooksForTheExpectedValues) {
   // Everything that the tested program can see, searched: its memory, frames, files, descriptors, arguments. "zebra-144" and 9 of f(-3) are nowhere.
   const std::string search = R"py(
-import gc, os, sys
-found = []
+import gc, os, re, sys
+found, pattern = [], re.compile(b"z[e]bra")  # which itself does not hold what it looks for
 def look(where, data):
-    if b"zeb" + b"ra" in data: found.append(where)
+    if pattern.search(data): found.append(where)
 for line in open("/proc/self/maps"):
     begin, end = (int(x, 16) for x in line.split()[0].split("-"))
     if "r" not in line.split()[1] or "vvar" in line or "vsyscall" in line: continue
     with open("/proc/self/mem", "rb") as memory:
         try:
-            memory.seek(begin); look(line, memory.read(end - begin).replace(b'b"zeb" + b"ra"', b""))
+            memory.seek(begin); look(line, memory.read(end - begin))
         except (OSError, ValueError, OverflowError): pass
 for folder in ["/work", "/tmp", "/proc/1", "/proc/self"]:
     for name in os.listdir(folder):
@@ -140,6 +140,10 @@ for folder in ["/work", "/tmp", "/proc/1", "/proc/self"]:
 )py";
   const std::string reason = ExpectWrong(kOutput, search + "print('searched', found)");
   EXPECT_THAT(reason, HasSubstr("found 'searched []'")) << reason;
+  // The same search finds what is there.
+  EXPECT_THAT(
+      ExpectWrong(kOutput, "kept = bytes([122, 101, 98, 114, 97])\n" + search + "print('searched', len(found) > 0)"),
+      HasSubstr("'searched True'"));
   const Json assertions = {{"assertions", {"assert f() == ('zebra', 144)", "assert g() == 'searched []'"}}};
   const std::string frames = R"py(
 def f():
@@ -148,7 +152,7 @@ def f():
         look(str(frame), repr((frame.f_locals, frame.f_globals.get('task'))).encode())
         frame = frame.f_back
     for each in gc.get_objects():
-        if type(each) in (str, tuple, list) and "zeb" + "ra" in repr(each)[:10000] and "look" not in repr(each): found.append(repr(each)[:100])
+        if type(each) in (str, tuple, list): look("object", repr(each)[:10000].encode())
     return ('none', 0)
 def g(): return f"searched {found}"
 )py";
