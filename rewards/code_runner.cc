@@ -24,6 +24,7 @@ constexpr size_t kReasonBytes = 200;
 constexpr double kCompileCpuS = 30;
 constexpr int64_t kCompileMemory = int64_t{1024} << 20;
 constexpr int64_t kMaxBinary = int64_t{64} << 20;
+constexpr double kWallPerCpu = 3;    // of all tests together
 constexpr double kJudgeExtraS = 10;  // beyond the program's own time
 
 // Of standard error: what the reader wants to see first.
@@ -90,8 +91,6 @@ absl::Status ReadJudgement(const std::string& text, CodeOutcome& outcome, bool& 
   return absl::OkStatus();
 }
 
-const char* Computed(const CppAssertion& assertion) { return assertion.computed.c_str(); }
-
 // "\x1e3 value" lines into `values`; what the program itself printed lies between them.
 std::vector<std::string> ReadValues(absl::string_view output, size_t count) {
   std::vector<std::string> values(count);
@@ -157,17 +156,22 @@ absl::Status CodeRunner::RunTests(const Program& program, const std::string& bin
     run.command = {sandbox_.python(), "-s", "../work/program.py"};
     run.files = {{"program.py", program.text}};
   }
-  double used_s = 0;
+  double used_s = 0, wall_s = 0;
   for (size_t at = 0; at < problem.tests.size(); ++at) {
     const auto fail = [&](const std::string& why) { outcome.Fail(absl::StrCat("test ", at + 1, ": ", why)); };
     if (used_s > options_.total_s) {
       fail(absl::StrCat("time limit: the tests before it took ", options_.total_s, " s of processor time together"));
       return absl::OkStatus();
     }
+    if (wall_s > kWallPerCpu * options_.total_s) {
+      return WorkError("the first ", at, " tests took ", wall_s, " s by the clock and ", used_s,
+                       " s of processor time: the machine is too busy, or the program sleeps");
+    }
     run.input = problem.tests[at].input;
     HONE_ASSIGN_OR_RETURN(const SandboxResult result, sandbox_.Run(run));
     HONE_RETURN_IF_ERROR(CheckOwnTrouble(result, run.limits));
     used_s += result.cpu_s;
+    wall_s += result.wall_s;
     const std::string& wanted = problem.tests[at].output;
     if (result.Succeeded() && SameOutput(result.output, wanted)) {
       ++outcome.passed;
@@ -308,7 +312,7 @@ absl::Status CodeRunner::RunCppAssertions(const std::string& program, const Code
       continue;
     }
     const std::string computed = assertion.kind == CppAssertion::Kind::kTruth
-                                     ? absl::StrCat("static_cast<bool>(", Computed(assertion), ")")
+                                     ? absl::StrCat("static_cast<bool>(", assertion.computed, ")")
                                      : assertion.computed;
     absl::StrAppend(&source, Show(static_cast<int>(checks.size()), computed));
     checks.push_back(&assertion);

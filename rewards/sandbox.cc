@@ -204,6 +204,7 @@ absl::Status ReadReport(absl::string_view report, SandboxResult& result) {
   }
   result.value = static_cast<int>(value);
   result.cpu_s = static_cast<double>(cpu_ms) / 1000;
+  result.wall_s = static_cast<double>(wall_ms) / 1000;
   result.peak_memory_bytes = peak_kb * 1024;
   if (words[0] == "exit") result.ending = Ending::kExit;
   if (words[0] == "signal") result.ending = Ending::kSignal;

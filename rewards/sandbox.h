@@ -66,7 +66,7 @@ struct SandboxResult {
   int value = 0;
   std::string output;  // standard output, at most output_bytes
   std::string errors;  // the last bytes of standard error
-  double cpu_s = 0;
+  double cpu_s = 0, wall_s = 0;
   int64_t peak_memory_bytes = 0;
 
   bool Succeeded() const { return ending == Ending::kExit && value == 0; }

@@ -44,6 +44,7 @@ DOORS = [
     ("engine/base/tensor.h", ["engine/*", "trainer/*", "tests/*"]),
     ("sentencepiece*", ["engine/tokenizer*"]),
     ("oniguruma.h", ["engine/tokenizer_regex.cc"]),
+    ("seccomp.h", ["rewards/sandbox_filter.cc"]),
     ("utf8proc.h", ["engine/tokenizer_unicode.cc"]),
     ("re2/*", ["rewards/verifier/regex.cc", "rewards/json_schema*.cc"]),
     ("google/protobuf/*", ["recipes/*"]),

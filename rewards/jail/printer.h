@@ -1,5 +1,7 @@
 // Stands before a C++ program whose assertions are checked: prints a value so that equal values of like types print alike. Compiled in the
 // sandbox only, once with the program for what its functions give, once without for what was expected.
+#pragma once
+
 #include <bits/stdc++.h>
 #include <unistd.h>
 

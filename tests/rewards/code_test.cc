@@ -1,6 +1,8 @@
 // The code verifier on honest programs: both languages, both kinds of tests, what it says of wrong ones, and when it gives no verdict.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/wait.h>
 
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -297,6 +299,37 @@ TEST(CodeWithoutSandbox, RunsAndCleansUp) {
   EXPECT_EQ(verifier->Verify(prompt, "def f(x): return x + x").score, 1.0);
   ExpectUnchanged(before);
   EXPECT_EQ(HostState().scratch, before.scratch);
+}
+
+// A machine that allows no namespaces, made by a process for itself.
+TEST(CodeOnAMachineWithoutNamespaces, GivesNoVerdict) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    std::string said = "no namespace to begin with";
+    if (unshare(CLONE_NEWUSER) == 0) {
+      std::ofstream("/proc/self/setgroups") << "deny";
+      std::ofstream("/proc/self/uid_map") << "0 " << getuid() << " 1";
+      std::ofstream("/proc/sys/user/max_user_namespaces") << "0";
+      Prompt prompt;
+      prompt.metadata = kDoubled.dump();
+      const Verdict verdict = Code("code")->Verify(prompt, "print(2 * int(input()))");
+      said = (verdict.score ? "scored " : "no verdict ") + verdict.reason;
+    }
+    (void)!write(ends[1], said.data(), said.size());
+    _exit(0);
+  }
+  close(ends[1]);
+  std::string said(1000, '\0');
+  const ssize_t bytes = read(ends[0], said.data(), said.size());
+  said.resize(static_cast<size_t>(std::max<ssize_t>(bytes, 0)));
+  close(ends[0]);
+  waitpid(child, nullptr, 0);
+  if (said == "no namespace to begin with" && MaySkip()) GTEST_SKIP() << said;
+  EXPECT_THAT(said, StartsWith("no verdict sandbox unavailable: "));
+  EXPECT_THAT(said, HasSubstr("remedy: "));
+  EXPECT_THAT(said, HasSubstr("user.max_user_namespaces"));
 }
 
 TEST(CodeOptions, AreChecked) {
