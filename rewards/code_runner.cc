@@ -278,7 +278,7 @@ absl::StatusOr<std::vector<std::string>> CodeRunner::ExpectedValues(const std::v
   }
   absl::StrAppend(&source, "}\n");
   {
-    absl::MutexLock lock(&mutex_);
+    const std::lock_guard lock(mutex_);
     if (const auto known = expected_.find(source); known != expected_.end()) return known->second;
   }
   CodeOutcome compiled;
@@ -290,7 +290,7 @@ absl::StatusOr<std::vector<std::string>> CodeRunner::ExpectedValues(const std::v
   HONE_ASSIGN_OR_RETURN(const SandboxResult result, sandbox_.Run(run));
   if (!result.Succeeded()) return InputError("the expected side of the assertions fails: ", Why(result, run.limits));
   std::vector<std::string> values = ReadValues(result.output, static_cast<size_t>(place));
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard lock(mutex_);
   if (expected_.size() >= kKept) expected_.clear();
   expected_.emplace(std::move(source), values);
   return values;

@@ -5,12 +5,11 @@
 //   C++ assertions              cut in two (cpp_assertion.h): the program prints what it computes; expected values come from a program of their own
 #pragma once
 
+#include <mutex>
 #include <string>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
-#include "absl/synchronization/mutex.h"
 #include "rewards/code_problem.h"
 #include "rewards/cpp_assertion.h"
 #include "rewards/sandbox.h"
@@ -52,8 +51,8 @@ class CodeRunner {
 
   const Sandbox& sandbox_;
   const Options options_;
-  absl::Mutex mutex_;
-  absl::flat_hash_map<std::string, std::vector<std::string>> expected_ ABSL_GUARDED_BY(mutex_);  // by source text
+  std::mutex mutex_;
+  absl::flat_hash_map<std::string, std::vector<std::string>> expected_;  // guarded by mutex_; by source text
 };
 
 }  // namespace hone

@@ -1,10 +1,11 @@
 // Code: an answer is a program, run against the task's tests in a sandbox. The tests are those of APPS, https://arxiv.org/abs/2105.09938 (standard
 // input and output), and of MBPP and HumanEval, https://arxiv.org/abs/2108.07732, https://arxiv.org/abs/2107.03374 (assertions).
 #include <algorithm>
+#include <condition_variable>
 #include <memory>
+#include <mutex>
 #include <thread>
 
-#include "absl/synchronization/mutex.h"
 #include "engine/base/text.h"
 #include "rewards/code_problem.h"
 #include "rewards/code_runner.h"
@@ -38,9 +39,9 @@ class CodeVerifier : public Verifier {
                                                      : "the program holds a zero byte");
     }
     const Turn turn(*this);
-    const absl::Status ready = Ready();
-    if (!ready.ok()) return {std::nullopt, std::string(ready.message()), {}};
-    const auto outcome = runner_->Run(program, *problem);
+    const auto runner = Runner();
+    if (!runner.ok()) return {std::nullopt, std::string(runner.status().message()), {}};
+    const auto outcome = (*runner)->Run(program, *problem);
     if (!outcome.ok()) return {std::nullopt, Visible(outcome.status().message(), 400), {}};
 
     const double fraction =
@@ -59,14 +60,16 @@ class CodeVerifier : public Verifier {
   class Turn {
    public:
     explicit Turn(const CodeVerifier& verifier) : verifier_(verifier) {
-      absl::MutexLock lock(&verifier_.mutex_);
-      verifier_.mutex_.Await(absl::Condition(
-          +[](int* free) { return *free > 0; }, &verifier_.free_));
+      std::unique_lock lock(verifier_.mutex_);
+      verifier_.wake_.wait(lock, [&] { return verifier_.free_ > 0; });
       --verifier_.free_;
     }
     ~Turn() {
-      absl::MutexLock lock(&verifier_.mutex_);
-      ++verifier_.free_;
+      {
+        const std::lock_guard lock(verifier_.mutex_);
+        ++verifier_.free_;
+      }
+      verifier_.wake_.notify_one();
     }
 
    private:
@@ -76,9 +79,10 @@ class CodeVerifier : public Verifier {
   static Verdict Wrong(const std::string& reason) { return {0.0, reason, {{"compiles", 0}, {"passed", 0}}}; }
 
   // The first call finds out whether this machine has a sandbox; what it says holds for all.
-  absl::Status Ready() const {
-    absl::MutexLock lock(&sandbox_mutex_);
-    if (runner_ != nullptr || !unavailable_.ok()) return unavailable_;
+  absl::StatusOr<CodeRunner*> Runner() const {
+    const std::lock_guard lock(sandbox_mutex_);
+    if (!unavailable_.ok()) return unavailable_;
+    if (runner_ != nullptr) return runner_.get();
     auto sandbox = Sandbox::Open(options_.sandbox);
     if (!sandbox.ok()) {
       unavailable_ = WorkError("sandbox unavailable: ", sandbox.status().message(),
@@ -87,16 +91,17 @@ class CodeVerifier : public Verifier {
     }
     sandbox_ = *std::move(sandbox);
     runner_ = std::make_unique<CodeRunner>(*sandbox_, options_.runner);
-    return absl::OkStatus();
+    return runner_.get();
   }
 
   const CodeOptions options_;
-  mutable absl::Mutex mutex_;
-  mutable int free_ ABSL_GUARDED_BY(mutex_);
-  mutable absl::Mutex sandbox_mutex_;
-  mutable absl::Status unavailable_ ABSL_GUARDED_BY(sandbox_mutex_);
-  mutable std::unique_ptr<Sandbox> sandbox_;    // written once, before runner_
-  mutable std::unique_ptr<CodeRunner> runner_;  // written once, under sandbox_mutex_
+  mutable std::mutex mutex_;
+  mutable std::condition_variable wake_;
+  mutable int free_;                  // guarded by mutex_
+  mutable std::mutex sandbox_mutex_;  // guards all below; what runner_ points to is its own affair
+  mutable absl::Status unavailable_;
+  mutable std::unique_ptr<Sandbox> sandbox_;
+  mutable std::unique_ptr<CodeRunner> runner_;
 };
 
 }  // namespace
