@@ -17,7 +17,7 @@ function(hone_include_root name folder)
 endfunction()
 
 # hone_layer(<name> <folder> [SLOTS <sub-folder>...] [PUBLIC <target>...] [PRIVATE <target>...])
-# Sources: <folder>/*.cc but main.cc, not the program in rewards/jail (HoneJail.cmake), and those of the slots (SLOTS * is every sub-folder). PUBLIC targets are seen by whoever links the layer,
+# Sources: <folder>/*.cc but main.cc, not the program in rewards/jail (EmbeddedFiles.cmake), and those of the slots (SLOTS * is every sub-folder). PUBLIC targets are seen by whoever links the layer,
 # PRIVATE ones only by its own .cc files.
 function(hone_layer name folder)
   cmake_parse_arguments(PARSE_ARGV 2 arg "" "" "SLOTS;PUBLIC;PRIVATE")

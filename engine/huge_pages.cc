@@ -5,7 +5,6 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <new>
 
 namespace hone {
 namespace {
@@ -24,27 +23,30 @@ int64_t RoundUp(int64_t value, int64_t step) { return (value + step - 1) / step 
 struct HugePageArena::Mapping {
   explicit Mapping(int64_t bytes) : whole_bytes(bytes + kHugePage) {
     whole = mmap(nullptr, whole_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (whole == MAP_FAILED) throw std::bad_alloc();  // as every other allocation of a tensor does
+    if (whole == MAP_FAILED) return;
     begin = reinterpret_cast<char*>(RoundUp(reinterpret_cast<int64_t>(whole), kHugePage));
     end = begin + bytes;
     madvise(begin, bytes, MADV_HUGEPAGE);  // only advice: a refusal changes nothing
   }
-  ~Mapping() { munmap(whole, whole_bytes); }
+  ~Mapping() {
+    if (whole != MAP_FAILED) munmap(whole, whole_bytes);
+  }
   Mapping(const Mapping&) = delete;
   Mapping& operator=(const Mapping&) = delete;
 
   void* whole;
   int64_t whole_bytes;
-  char *begin, *end;
+  char *begin = nullptr, *end = nullptr;  // null: the system gave none
 };
 
 Tensor HugePageArena::Zeros(int64_t count, at::ScalarType type) {
   const int64_t bytes = RoundUp(count * static_cast<int64_t>(at::elementSize(type)), kAlignment);
   if (bytes < kLeastBytes) return at::zeros({count}, type);
-  if (mapping_ == nullptr || mapping_->end - (mapping_->begin + used_) < bytes) {
+  if (mapping_ == nullptr || mapping_->end - mapping_->begin - used_ < bytes) {
     mapping_ = std::make_shared<Mapping>(RoundUp(std::max(bytes, kMappingBytes), kHugePage));
     used_ = 0;
   }
+  if (mapping_->begin == nullptr) return at::zeros({count}, type);  // whose error is the one that users know
   char* data = mapping_->begin + used_;
   used_ += bytes;
   return at::from_blob(

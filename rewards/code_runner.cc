@@ -13,7 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "engine/base/text.h"
-#include "rewards/jail_files.h"
+#include "rewards/embedded.h"
 
 namespace hone {
 namespace {

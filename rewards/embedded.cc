@@ -7,58 +7,79 @@
 #include <cerrno>
 #include <cstddef>
 
-#include "absl/strings/string_view.h"
 #include "engine/base/file.h"
 
-// CMakeLists.txt says where the built programs are.
-asm(R"(
-  .section .rodata
-  .balign 16
-hone_guard_begin:
-  .incbin ")" HONE_GUARD_FILE R"("
-hone_guard_end:
-hone_plugin_host_begin:
-  .incbin ")" HONE_PLUGIN_HOST_FILE R"("
-hone_plugin_host_end:
-  .previous
-)");
-extern "C" const char hone_guard_begin[], hone_guard_end[], hone_plugin_host_begin[], hone_plugin_host_end[];
+// The assembler copies the files; cmake/EmbeddedFiles.cmake says where they are and that this file depends on them.
+#define HONE_EMBED(symbol, path)          \
+  asm(".section .rodata\n"                \
+      ".balign 16\n" #symbol              \
+      "_begin:\n"                         \
+      ".incbin \"" path "\"\n" #symbol    \
+      "_end:\n"                           \
+      ".byte 0\n"                         \
+      ".previous\n");                     \
+  extern "C" const char symbol##_begin[]; \
+  extern "C" const char symbol##_end[];
+
+HONE_EMBED(hone_guard, HONE_GUARD_FILE)
+HONE_EMBED(hone_plugin_host, HONE_PLUGIN_HOST_FILE)
+HONE_EMBED(hone_jail, HONE_JAIL_FILE)
+HONE_EMBED(hone_python_wire, HONE_JAIL_FOLDER "/wire.py")
+HONE_EMBED(hone_python_remote, HONE_JAIL_FOLDER "/remote.py")
+HONE_EMBED(hone_python_player, HONE_JAIL_FOLDER "/player.py")
+HONE_EMBED(hone_python_judge, HONE_JAIL_FOLDER "/judge.py")
+HONE_EMBED(hone_cpp_printer, HONE_JAIL_FOLDER "/printer.h")
+
+#define HONE_EMBEDDED(symbol) absl::string_view(symbol##_begin, static_cast<size_t>(symbol##_end - symbol##_begin))
 
 namespace hone {
 namespace {
 
-constexpr int kLowestDescriptor = 10;  // below are those that a started program gets
-
-absl::StatusOr<int> MakeFile(const char* name, absl::string_view content) {
-  const int low = memfd_create(name, MFD_CLOEXEC);
-  if (low < 0) return WorkError("cannot make a file in memory for ", name, ": ", SystemError());
-  const int file = fcntl(low, F_DUPFD_CLOEXEC, kLowestDescriptor);
-  close(low);
-  if (file < 0) return WorkError("cannot open one file more: ", SystemError());
-  while (!content.empty()) {
-    const ssize_t written = write(file, content.data(), content.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) {
-      const std::string why = SystemError();
-      close(file);
-      return WorkError("cannot write ", name, " to memory: ", why);
-    }
-    content.remove_prefix(static_cast<size_t>(written));
-  }
-  return file;
-}
+constexpr int kLowestDescriptor = 10;
 
 }  // namespace
 
-absl::StatusOr<int> OpenEmbedded(EmbeddedProgram program) {
-  if (program == EmbeddedProgram::kGuard) {
-    static const absl::StatusOr<int> file =
-        MakeFile("hone-guard", {hone_guard_begin, static_cast<size_t>(hone_guard_end - hone_guard_begin)});
-    return file;
+absl::string_view PythonWire() { return HONE_EMBEDDED(hone_python_wire); }
+absl::string_view PythonRemote() { return HONE_EMBEDDED(hone_python_remote); }
+absl::string_view PythonPlayer() { return HONE_EMBEDDED(hone_python_player); }
+absl::string_view PythonJudge() { return HONE_EMBEDDED(hone_python_judge); }
+absl::string_view CppPrinter() { return HONE_EMBEDDED(hone_cpp_printer); }
+
+absl::StatusOr<Descriptor> MemoryFile(absl::string_view content) {
+  const Descriptor low(memfd_create("hone", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!low.open()) return WorkError("cannot make a file in memory: ", SystemError());
+  Descriptor file(fcntl(low.get(), F_DUPFD_CLOEXEC, kLowestDescriptor));
+  if (!file.open()) return WorkError("cannot open one file more: ", SystemError());
+  while (!content.empty()) {
+    const ssize_t written = write(file.get(), content.data(), content.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return WorkError("cannot write a file to memory: ", SystemError());
+    content.remove_prefix(static_cast<size_t>(written));
   }
-  static const absl::StatusOr<int> file = MakeFile(
-      "hone-plugin-host", {hone_plugin_host_begin, static_cast<size_t>(hone_plugin_host_end - hone_plugin_host_begin)});
+  lseek(file.get(), 0, SEEK_SET);
+  fcntl(file.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
   return file;
+}
+
+absl::StatusOr<int> OpenEmbedded(EmbeddedProgram program) {
+  const auto open = [](absl::string_view content) -> absl::StatusOr<int> {
+    HONE_ASSIGN_OR_RETURN(Descriptor file, MemoryFile(content));
+    return file.Release();
+  };
+  switch (program) {
+    case EmbeddedProgram::kGuard: {
+      static const absl::StatusOr<int> guard = open(HONE_EMBEDDED(hone_guard));
+      return guard;
+    }
+    case EmbeddedProgram::kPluginHost: {
+      static const absl::StatusOr<int> host = open(HONE_EMBEDDED(hone_plugin_host));
+      return host;
+    }
+    case EmbeddedProgram::kJail:
+      break;
+  }
+  static const absl::StatusOr<int> jail = open(HONE_EMBEDDED(hone_jail));
+  return jail;
 }
 
 }  // namespace hone

@@ -14,6 +14,8 @@
 namespace hone {
 namespace {
 
+constexpr int64_t kMaxWorkers = 256, kMaxInFlight = 4096, kMaxMs = 86400000;
+
 using std::chrono::milliseconds;
 
 constexpr int64_t kMaxFalseStarts = 3;
@@ -38,6 +40,19 @@ void BlockSignals() {
 bool BlamesNobody(const WorkerFailure& failure) {
   return failure.kind == WorkerFailure::Kind::kFalseStart || failure.kind == WorkerFailure::Kind::kSlowStart;
 }
+
+class ForeignVerifier : public Verifier {
+ public:
+  explicit ForeignVerifier(ForeignWorkersOptions options) : workers_(std::move(options)) {}
+  Verdict Verify(const Prompt& prompt, const std::string& completion) const override {
+    return workers_.Ask(prompt, completion);
+  }
+  int Concurrency() const override { return static_cast<int>(workers_.Concurrency()); }
+  VerifierCounters Counters() const override { return workers_.Counters(); }
+
+ private:
+  mutable ForeignWorkers workers_;  // thread-safe
+};
 
 }  // namespace
 
@@ -235,6 +250,17 @@ VerifierCounters ForeignWorkers::Counters() const {
           {"time_outs", counts_.time_outs},    {"deaths", counts_.deaths},
           {"garbage", counts_.garbage},        {"repeated_answers", counts_.repeated_answers},
           {"asked_again", counts_.asked_again}};
+}
+
+void ReadForeignOptions(Spec& spec, ForeignWorkersOptions& options) {
+  options.workers = spec.Int("workers", options.workers, 1, kMaxWorkers);
+  options.limits.deadline_ms = spec.Int("deadline_ms", options.limits.deadline_ms, 1, kMaxMs);
+  options.limits.in_flight = spec.Int("in_flight", options.limits.in_flight, 1, kMaxInFlight);
+  options.limits.start_ms = spec.Int("start_ms", options.limits.start_ms, 1, kMaxMs);
+}
+
+std::unique_ptr<Verifier> NewForeignVerifier(ForeignWorkersOptions options) {
+  return std::make_unique<ForeignVerifier>(std::move(options));
 }
 
 }  // namespace hone

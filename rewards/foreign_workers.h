@@ -91,4 +91,10 @@ class ForeignWorkers {
   Counts counts_;
 };
 
+// The options that all foreign verifiers have: workers, deadline_ms, in_flight, start_ms.
+void ReadForeignOptions(Spec& spec, ForeignWorkersOptions& options);
+
+// A verifier that asks such workers.
+std::unique_ptr<Verifier> NewForeignVerifier(ForeignWorkersOptions options);
+
 }  // namespace hone

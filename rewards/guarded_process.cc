@@ -89,20 +89,6 @@ class SpawnPlan {
 
 }  // namespace
 
-Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
-  if (this != &other) {
-    Close();
-    value_ = other.Release();
-  }
-  return *this;
-}
-
-int Descriptor::Release() { return std::exchange(value_, -1); }
-
-void Descriptor::Close() {
-  if (value_ >= 0) close(Release());
-}
-
 absl::StatusOr<GuardedProcess> GuardedProcess::Start(const Command& command) {
   HONE_ASSIGN_OR_RETURN(const int guard, OpenEmbedded(EmbeddedProgram::kGuard));
   HONE_ASSIGN_OR_RETURN(Pipe input, MakePipe(Kind::kWeWrite));

@@ -8,26 +8,9 @@
 #include <vector>
 
 #include "engine/base/status.h"
+#include "rewards/descriptor.h"
 
 namespace hone {
-
-// A file descriptor that closes with its owner.
-class Descriptor {
- public:
-  Descriptor() = default;
-  explicit Descriptor(int value) : value_(value) {}
-  Descriptor(Descriptor&& other) noexcept : value_(other.Release()) {}
-  Descriptor& operator=(Descriptor&& other) noexcept;
-  ~Descriptor() { Close(); }
-
-  int get() const { return value_; }
-  bool open() const { return value_ >= 0; }
-  int Release();
-  void Close();
-
- private:
-  int value_ = -1;
-};
 
 // What runs: `arguments` as execvp takes them, or, where `program` is not -1, the file behind that descriptor with arguments[0] as its name.
 struct Command {

@@ -23,6 +23,8 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "engine/base/check.h"
+#include "rewards/descriptor.h"
+#include "rewards/embedded.h"
 
 namespace hone {
 
@@ -37,34 +39,14 @@ constexpr int64_t kMib = int64_t{1} << 20;
 constexpr int64_t kReservedBytes = 512 * kMib;
 constexpr double kGraceS = 3;  // for the jail to report that the wall clock's limit is reached
 
-// A descriptor that closes itself.
-class Fd {
- public:
-  explicit Fd(int fd = -1) : fd_(fd) {}
-  ~Fd() { Reset(); }
-  Fd(Fd&& other) noexcept : fd_(other.fd_) { other.fd_ = -1; }
-  Fd& operator=(Fd&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  void Reset() {
-    if (fd_ >= 0) close(fd_);
-    fd_ = -1;
-  }
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
-
 struct Pipe {
-  Fd out, in;  // read end, write end
+  Descriptor out, in;  // read end, write end
 };
 
 absl::StatusOr<Pipe> NewPipe() {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return WorkError("pipe: ", std::strerror(errno));
-  return Pipe{Fd(ends[0]), Fd(ends[1])};
+  return Pipe{Descriptor(ends[0]), Descriptor(ends[1])};
 }
 
 // The host folder of a run without walls; it goes with the object.
@@ -155,7 +137,7 @@ void Pump(Streams& streams, const SandboxRun& run, SandboxResult& result, std::s
   const auto end = [&](SandboxResult::Ending ending) {
     if (!over) result.ending = ending;
     over = true;
-    streams.lifeline.in.Reset();
+    streams.lifeline.in.Close();
   };
   pollfd waits[] = {{streams.output.out.get(), POLLIN, 0},
                     {streams.errors.out.get(), POLLIN, 0},
@@ -251,18 +233,17 @@ absl::StatusOr<SandboxResult> Sandbox::Run(const SandboxRun& run) const {
   HONE_CHECK(run.channel.size() <= 2 && !run.command.empty());
   Scratch scratch;
   if (!options_.walls) HONE_RETURN_IF_ERROR(scratch.Make());
-  HONE_ASSIGN_OR_RETURN(const int input_fd, SealedFile(run.input));
-  const Fd input(input_fd);
-  std::vector<Fd> files;
+  HONE_ASSIGN_OR_RETURN(const Descriptor input, MemoryFile(run.input));
+  std::vector<Descriptor> files;
   std::vector<int> passed;
   for (const SandboxFile& file : run.files) {
-    HONE_ASSIGN_OR_RETURN(const int fd, SealedFile(file.text));
-    files.emplace_back(fd);
-    passed.push_back(fd);
+    HONE_ASSIGN_OR_RETURN(Descriptor memory, MemoryFile(file.text));
+    passed.push_back(memory.get());
+    files.push_back(std::move(memory));
   }
   passed.insert(passed.end(), run.channel.begin(), run.channel.end());
-  if (options_.walls) passed.push_back(filter_fd_);
-  passed.push_back(jail_fd_);
+  if (options_.walls) passed.push_back(filter_.get());
+  passed.push_back(jail_);
 
   Streams streams;
   for (Pipe* pipe : {&streams.output, &streams.errors, &streams.report, &streams.lifeline}) {
@@ -270,13 +251,13 @@ absl::StatusOr<SandboxResult> Sandbox::Run(const SandboxRun& run) const {
   }
   std::vector<std::string> words = JailWords(run, scratch.path());
   HONE_ASSIGN_OR_RETURN(const pid_t jail, Spawn(words, streams, input.get(), passed));
-  for (Pipe* pipe : {&streams.output, &streams.errors, &streams.report}) pipe->in.Reset();
-  streams.lifeline.out.Reset();
+  for (Pipe* pipe : {&streams.output, &streams.errors, &streams.report}) pipe->in.Close();
+  streams.lifeline.out.Close();
 
   SandboxResult result;
   std::string report;
   Pump(streams, run, result, report);
-  streams.lifeline.in.Reset();
+  streams.lifeline.in.Close();
   // The jail ends when all inside it has ended. (ECHILD: somebody else in this process waited for it.)
   while (waitpid(jail, nullptr, 0) < 0 && errno == EINTR) continue;
   if (result.errors.size() > kErrorsKept) result.errors.erase(0, result.errors.size() - kErrorsKept);

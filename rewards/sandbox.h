@@ -19,6 +19,7 @@
 
 #include "absl/strings/string_view.h"
 #include "engine/base/status.h"
+#include "rewards/descriptor.h"
 
 namespace hone {
 
@@ -83,8 +84,6 @@ class Sandbox {
   };
   // Starts a first program; an error says why this machine allows no sandbox, and the remedy.
   static absl::StatusOr<std::unique_ptr<Sandbox>> Open(const Options& options);
-  ~Sandbox();
-
   // An error is the sandbox's own trouble and says nothing about the program.
   absl::StatusOr<SandboxResult> Run(const SandboxRun& run) const;
 
@@ -100,14 +99,11 @@ class Sandbox {
   std::vector<std::string> JailWords(const SandboxRun& run, const std::string& scratch) const;
 
   const Options options_;
-  int jail_fd_ = -1;               // the jail program, in memory
-  int filter_fd_ = -1;             // compiled system call filter
+  int jail_ = -1;                  // the jail program's file, which stays open
+  Descriptor filter_;              // compiled system call filter
   std::vector<std::string> room_;  // words of rewards/jail/plan.h that all runs share
   std::string python_, compiler_;
 };
-
-// A text as a file in memory that nobody can change.
-absl::StatusOr<int> SealedFile(absl::string_view text);
 
 // The system call filter in the kernel's form (sandbox_filter.cc).
 absl::StatusOr<std::string> SystemCallFilter();

@@ -1,6 +1,4 @@
 // What every run of a sandbox shares: the runtime's files and where the interpreter and the compiler are.
-#include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,7 +9,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_split.h"
 #include "engine/base/text.h"
-#include "rewards/jail_files.h"
+#include "rewards/embedded.h"
 #include "rewards/sandbox.h"
 
 namespace hone {
@@ -58,32 +56,15 @@ std::string Remedy(absl::string_view step, int error) {
 
 }  // namespace
 
-absl::StatusOr<int> SealedFile(absl::string_view text) {
-  const int fd = memfd_create("hone", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  if (fd < 0) return WorkError("memfd_create: ", std::strerror(errno));
-  while (!text.empty()) {
-    const ssize_t bytes = write(fd, text.data(), text.size());
-    if (bytes <= 0) {
-      const int error = errno;
-      close(fd);
-      return WorkError("no memory for a file of the sandbox: ", std::strerror(error));
-    }
-    text.remove_prefix(static_cast<size_t>(bytes));
-  }
-  lseek(fd, 0, SEEK_SET);
-  fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
-  return fd;
-}
-
 absl::StatusOr<std::unique_ptr<Sandbox>> Sandbox::Open(const Options& options) {
   std::unique_ptr<Sandbox> sandbox(new Sandbox(options));
-  HONE_ASSIGN_OR_RETURN(sandbox->jail_fd_, SealedFile(JailProgram()));
+  HONE_ASSIGN_OR_RETURN(sandbox->jail_, OpenEmbedded(EmbeddedProgram::kJail));
   HONE_RETURN_IF_ERROR(sandbox->FindPython());
   sandbox->FindCompiler();
   if (!options.walls) return sandbox;
 
   HONE_ASSIGN_OR_RETURN(const std::string filter, SystemCallFilter());
-  HONE_ASSIGN_OR_RETURN(sandbox->filter_fd_, SealedFile(filter));
+  HONE_ASSIGN_OR_RETURN(sandbox->filter_, MemoryFile(filter));
   std::vector<std::string>& room = sandbox->room_;
   for (const char* folder : {"/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32"}) AddFolder(folder, room);
   for (const char* path : {"/etc/ld.so.cache", "/etc/alternatives", "/dev/null", "/dev/urandom", "/dev/random"}) {
@@ -100,16 +81,11 @@ absl::StatusOr<std::unique_ptr<Sandbox>> Sandbox::Open(const Options& options) {
   return sandbox;
 }
 
-Sandbox::~Sandbox() {
-  if (jail_fd_ >= 0) close(jail_fd_);
-  if (filter_fd_ >= 0) close(filter_fd_);
-}
-
 // The interpreter is asked, because "python3" may be a script that chooses one (pyenv) or one of a virtual environment. From /usr it is
 // used where it stands; of another place only the interpreter, its library folder and its shared library appear, under /python.
 absl::Status Sandbox::FindPython() {
   Sandbox open({.walls = false, .python = ""});
-  HONE_ASSIGN_OR_RETURN(open.jail_fd_, SealedFile(JailProgram()));
+  HONE_ASSIGN_OR_RETURN(open.jail_, OpenEmbedded(EmbeddedProgram::kJail));
   SandboxRun ask;
   ask.command = {"/usr/bin/env",
                  "PATH=" + std::string(getenv("PATH") ? getenv("PATH") : "/usr/bin:/bin"),

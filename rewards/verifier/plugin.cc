@@ -15,21 +15,6 @@
 namespace hone {
 namespace {
 
-constexpr int64_t kMaxWorkers = 256, kMaxInFlight = 4096, kMaxMs = 86400000;
-
-class PluginVerifier : public Verifier {
- public:
-  explicit PluginVerifier(ForeignWorkersOptions options) : workers_(std::move(options)) {}
-  Verdict Verify(const Prompt& prompt, const std::string& completion) const override {
-    return workers_.Ask(prompt, completion);
-  }
-  int Concurrency() const override { return static_cast<int>(workers_.Concurrency()); }
-  VerifierCounters Counters() const override { return workers_.Counters(); }
-
- private:
-  mutable ForeignWorkers workers_;  // thread-safe
-};
-
 // Loads the library once, in a process that ends again: what is wrong with it is known before the run begins.
 absl::Status CheckLibrary(const Command& host, int64_t start_ms) {
   Command check = host;
@@ -57,17 +42,14 @@ absl::StatusOr<std::unique_ptr<Verifier>> NewPluginVerifier(Spec& spec) {
   std::string path = spec.Text("path", "");
   const std::string text = spec.Text("options", "");
   options.name = "plugin";
-  options.workers = spec.Int("workers", options.workers, 1, kMaxWorkers);
-  options.limits.deadline_ms = spec.Int("deadline_ms", options.limits.deadline_ms, 1, kMaxMs);
-  options.limits.in_flight = spec.Int("in_flight", options.limits.in_flight, 1, kMaxInFlight);
-  options.limits.start_ms = spec.Int("start_ms", options.limits.start_ms, 1, kMaxMs);
+  ReadForeignOptions(spec, options);
   HONE_RETURN_IF_ERROR(spec.Finish());
   if (path.empty()) return InputError("plugin: needs the shared library that verifies: plugin(path=\"./libmine.so\")");
   if (!absl::StrContains(path, '/')) path = "./" + path;  // a file, not a name to look up in the system's folders
   HONE_ASSIGN_OR_RETURN(options.command.program, OpenEmbedded(EmbeddedProgram::kPluginHost));
   options.command.arguments = {"hone-plugin-host", "serve", path, text};
   HONE_RETURN_IF_ERROR(CheckLibrary(options.command, options.limits.start_ms));
-  return std::make_unique<PluginVerifier>(std::move(options));
+  return NewForeignVerifier(std::move(options));
 }
 
 }  // namespace hone

@@ -2,6 +2,7 @@
 import json
 import os
 import signal
+import stat
 import subprocess
 import time
 
@@ -87,6 +88,16 @@ os.remove("scores.jsonl")
 _, error = hone("score", "--verifier", PYTHON, "--input", "answers.jsonl", "--output", "scores.jsonl", status=2)
 assert error == "hone: answers.jsonl:5001: 'completion' is missing or not a text\n", error
 assert not any(name.startswith("scores.jsonl") for name in os.listdir(".")), os.listdir(".")
+
+# What is no file, such as a pipe or /dev/null, is written to and never replaced.
+if os.path.exists("pipe"):
+    os.remove("pipe")
+os.mkfifo("pipe")
+write("answers.jsonl", [{"completion": "a", "answer": "a"}] * 3)
+with subprocess.Popen(["cat", "pipe"], stdout=subprocess.PIPE, text=True) as reader:
+    hone("score", "--verifier", "exact", "--input", "answers.jsonl", "--output", "pipe")
+    assert [json.loads(line)["score"] for line in reader.stdout] == [1, 1, 1]
+assert stat.S_ISFIFO(os.stat("pipe").st_mode)
 
 # Ctrl-C: what was scored is written in whole lines, and no worker is left.
 mark = f"hone-score-test-{os.getpid()}"

@@ -28,7 +28,7 @@ class Fake : public Verifier {
     return verify_(completion);
   }
   int Concurrency() const override { return concurrency_; }
-  VerifierCounters Counters() const override { return {{"restarts", 3}}; }
+  VerifierCounters Counters() const override { return {{"restarts", calls}}; }
 
   mutable std::atomic<int> calls{0};
 
@@ -57,7 +57,8 @@ TEST(VerifyPool, SameVerdictsForAnyNumberOfThreads) {
     for (size_t i = 0; i < scores.size(); ++i) ASSERT_EQ(scores[i], static_cast<double>(i)) << workers;
     EXPECT_EQ(pool.stats().verified, 500);
     EXPECT_EQ(pool.stats().no_verdict, 0);
-    EXPECT_THAT(pool.stats().verifier, ElementsAre(Pair("restarts", 3)));
+    // Of this pool's 500 calls alone, although the verifier goes on counting.
+    EXPECT_THAT(pool.stats().verifier, ElementsAre(Pair("restarts", 500)));
   }
 }
 
