@@ -275,33 +275,41 @@ struct AttentionFunction : Function<AttentionFunction> {
 
 // ---- TokenLogprob
 
-Tensor LogprobForward(ThreadPool& pool, const Tensor& hidden, const Tensor& packed, int64_t vocab,
-                      const Tensor& targets, float* entropy, float* log_sum_exp) {
-  Tensor logprob = at::empty({hidden.size(0)}, hidden.options());
-  kernels::TokenLogprob(pool, ConstData(hidden), Weight(packed), Indices(targets), hidden.size(0), hidden.size(1),
-                        vocab, Data(logprob), entropy, log_sum_exp);
-  return logprob;
+// logprob, entropy, log_sum_exp.
+variable_list HeadForward(ThreadPool& pool, const Tensor& hidden, const Tensor& packed, int64_t vocab,
+                          const Tensor& targets) {
+  const int64_t rows = hidden.size(0);
+  const auto options = hidden.options().requires_grad(false);
+  variable_list outputs = {at::empty({rows}, options), at::empty({rows}, options), at::empty({rows}, options)};
+  kernels::TokenLogprob(pool, ConstData(hidden), Weight(packed), Indices(targets), rows, hidden.size(1), vocab,
+                        Data(outputs[0]), Data(outputs[1]), Data(outputs[2]));
+  return outputs;
 }
 
 struct TokenLogprobFunction : Function<TokenLogprobFunction> {
-  static Tensor forward(AutogradContext* context, const Tensor& hidden, const Tensor& packed, const Tensor& targets,
-                        int64_t vocab, float* entropy, ThreadPool* pool) {
-    Tensor log_sum_exp = at::empty({hidden.size(0)}, hidden.options());
-    Tensor logprob = LogprobForward(*pool, hidden, packed, vocab, targets, entropy, Data(log_sum_exp));
-    context->save_for_backward({hidden, packed, targets, log_sum_exp});
+  static variable_list forward(AutogradContext* context, const Tensor& hidden, const Tensor& packed,
+                               const Tensor& targets, int64_t vocab, ThreadPool* pool) {
+    variable_list outputs = HeadForward(*pool, hidden, packed, vocab, targets);
+    context->save_for_backward({hidden, packed, targets, outputs[1], outputs[2]});
     context->saved_data["vocab"] = vocab;
+    context->set_materialize_grads(false);
     Keep(context, "pool", *pool);
-    return logprob;
+    return outputs;
   }
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const variable_list saved = context->get_saved_variables();
-    const Tensor &hidden = saved[0], &packed = saved[1], &targets = saved[2], &log_sum_exp = saved[3];
-    const Tensor dlogprob = gradients[0].contiguous();
+    const Tensor &hidden = saved[0], &packed = saved[1];
+    for (Tensor& gradient : gradients) {
+      if (gradient.defined()) gradient = gradient.contiguous();
+    }
+    const auto data = [&](size_t i) { return gradients[i].defined() ? ConstData(gradients[i]) : nullptr; };
     Tensor dhidden = at::empty_like(hidden), dpacked = at::zeros_like(packed);
-    kernels::TokenLogprobBackward(KeptPool(context), ConstData(hidden), ConstData(packed), Indices(targets),
-                                  ConstData(log_sum_exp), ConstData(dlogprob), hidden.size(0), hidden.size(1),
-                                  context->saved_data["vocab"].toInt(), Data(dhidden), Data(dpacked));
-    return {dhidden, dpacked, Tensor(), Tensor(), Tensor(), Tensor()};
+    kernels::TokenLogprobBackward(
+        KeptPool(context),
+        {ConstData(hidden), ConstData(packed), Indices(saved[2]), ConstData(saved[4]), ConstData(saved[3])},
+        {data(0), data(1), data(2)}, hidden.size(0), hidden.size(1), context->saved_data["vocab"].toInt(),
+        Data(dhidden), Data(dpacked));
+    return {dhidden, dpacked, Tensor(), Tensor(), Tensor()};
   }
 };
 
@@ -355,9 +363,11 @@ Tensor Logits(ThreadPool& pool, const Tensor& hidden, const Tensor& packed, int6
 }
 
 Tensor TokenLogprob(ThreadPool& pool, const Tensor& hidden, const Tensor& packed, int64_t vocab,
-                    const std::vector<TokenId>& targets, Tensor& entropy) {
-  entropy = at::empty({hidden.size(0)}, hidden.options().requires_grad(false));
-  return TokenLogprobFunction::apply(hidden, packed, FromVector(targets), vocab, Data(entropy), &pool);
+                    const std::vector<TokenId>& targets, Tensor& entropy, Tensor& log_sum_exp) {
+  const variable_list outputs = TokenLogprobFunction::apply(hidden, packed, FromVector(targets), vocab, &pool);
+  entropy = outputs[1];
+  log_sum_exp = outputs[2];
+  return outputs[0];
 }
 
 }  // namespace hone::ops

@@ -57,9 +57,9 @@ Tensor SelectRows(const Tensor& x, const std::vector<int64_t>& indices);
 // hidden [rows, width], head packed [vocab, width] -> logits [rows, vocab]; no gradient.
 Tensor Logits(ThreadPool& pool, const Tensor& hidden, const Tensor& packed, int64_t vocab);
 
-// hidden [rows, width], head packed [vocab, width], targets [rows] -> log-probability of each target [rows], in nats, and the
-// entropy of each row's distribution [rows], without gradient.
+// hidden [rows, width], head packed [vocab, width], targets [rows] -> log-probability of each target, the entropy of each row's
+// distribution and the log-sum-exp of its logits, [rows] each, in nats; all have a gradient. logprob + log_sum_exp is the target's logit.
 Tensor TokenLogprob(ThreadPool& pool, const Tensor& hidden, const Tensor& packed, int64_t vocab,
-                    const std::vector<TokenId>& targets, Tensor& entropy);
+                    const std::vector<TokenId>& targets, Tensor& entropy, Tensor& log_sum_exp);
 
 }  // namespace hone::ops

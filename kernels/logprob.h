@@ -19,11 +19,27 @@ inline constexpr int64_t kVocabularyChunk = 1024;
 void TokenLogprob(ThreadPool& pool, const float* hidden, PackedWeight head, const int32_t* targets, int64_t rows,
                   int64_t width, int64_t vocab, float* logprob, float* entropy, float* log_sum_exp);
 
-// dlogprob [rows] -> dhidden [rows, width] (overwritten) and dhead (packed layout, added to). Rows whose dlogprob is 0
-// cost nothing and get dhidden 0. Deterministic for any number of threads.
-void TokenLogprobBackward(ThreadPool& pool, const float* hidden, const float* head, const int32_t* targets,
-                          const float* log_sum_exp, const float* dlogprob, int64_t rows, int64_t width, int64_t vocab,
-                          float* dhidden, float* dhead);
+// Gradients with respect to what TokenLogprob gives, [rows] each; null stands for zeros. d logprob / d logit[v] = [v = target] - p[v],
+// d entropy / d logit[v] = -p[v] (log p[v] + entropy), d log_sum_exp / d logit[v] = p[v].
+struct HeadGradients {
+  const float* logprob;
+  const float* entropy = nullptr;
+  const float* log_sum_exp = nullptr;
+};
+
+// What TokenLogprob was given and gave; `entropy` is read only where it has a gradient.
+struct HeadValues {
+  const float* hidden;     // [rows, width]
+  const float* head;       // packed [vocab, width]
+  const int32_t* targets;  // [rows]
+  const float* log_sum_exp;
+  const float* entropy = nullptr;
+};
+
+// -> dhidden [rows, width] (overwritten) and dhead (packed layout, added to). Rows whose gradients are all 0 cost nothing and get
+// dhidden 0. Deterministic for any number of threads.
+void TokenLogprobBackward(ThreadPool& pool, const HeadValues& values, const HeadGradients& gradients, int64_t rows,
+                          int64_t width, int64_t vocab, float* dhidden, float* dhead);
 
 // How a token is drawn. Filters apply in the order top_k, top_p, min_p, all on the distribution at `temperature`, as in
 // transformers. top_p counts the probabilities of what top_k left, renormalised. min_p is a share of the likeliest token's

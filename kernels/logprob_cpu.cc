@@ -43,11 +43,20 @@ void Weights(const float* logits, int64_t count, float shift, float temperature,
   });
 }
 
-// logits[i] -> -exp(logits[i] - log_sum_exp) * dlogprob.
-void LogitGradients(float* logits, int64_t count, float log_sum_exp, float dlogprob) {
+// logits[i] -> p (weight - dentropy (log p + entropy)), p = exp(logits[i] - log_sum_exp).
+void LogitGradients(float* logits, int64_t count, float log_sum_exp, float weight, float dentropy, float entropy) {
+  if (dentropy == 0) {
+    ForEach(count, [=](auto d, int64_t i) HWY_ATTR {
+      const auto p = Exp(d, hn::Sub(hn::LoadU(d, logits + i), hn::Set(d, log_sum_exp)));
+      hn::StoreU(hn::Mul(p, hn::Set(d, weight)), d, logits + i);
+    });
+    return;
+  }
   ForEach(count, [=](auto d, int64_t i) HWY_ATTR {
-    const auto p = Exp(d, hn::Sub(hn::LoadU(d, logits + i), hn::Set(d, log_sum_exp)));
-    hn::StoreU(hn::Mul(p, hn::Set(d, -dlogprob)), d, logits + i);
+    // A probability of 0 adds 0, whatever its logarithm.
+    const auto x = hn::Max(hn::Set(d, -1e4f), hn::Sub(hn::LoadU(d, logits + i), hn::Set(d, log_sum_exp)));
+    const auto slope = hn::NegMulAdd(hn::Set(d, dentropy), hn::Add(x, hn::Set(d, entropy)), hn::Set(d, weight));
+    hn::StoreU(hn::Mul(Exp(d, x), slope), d, logits + i);
   });
 }
 
@@ -178,13 +187,14 @@ struct BackwardBlock {
 
 }  // namespace
 
-// d logprob / d logit[v] = [v = target] - p[v], chunk by chunk of the vocabulary with the logits computed again.
-void TokenLogprobBackward(ThreadPool& pool, const float* hidden, const float* head, const int32_t* targets,
-                          const float* log_sum_exp, const float* dlogprob, int64_t rows, int64_t width, int64_t vocab,
-                          float* dhidden, float* dhead) {
+// Chunk by chunk of the vocabulary with the logits computed again.
+void TokenLogprobBackward(ThreadPool& pool, const HeadValues& values, const HeadGradients& gradients, int64_t rows,
+                          int64_t width, int64_t vocab, float* dhidden, float* dhead) {
+  const auto at = [](const float* gradient, int64_t row) { return gradient == nullptr ? 0.0f : gradient[row]; };
   std::vector<int32_t> live;
   for (int64_t row = 0; row < rows; ++row) {
-    if (dlogprob[row] != 0) live.push_back(static_cast<int32_t>(row));
+    if (at(gradients.logprob, row) != 0 || at(gradients.entropy, row) != 0 || at(gradients.log_sum_exp, row) != 0)
+      live.push_back(static_cast<int32_t>(row));
   }
   std::fill(dhidden, dhidden + rows * width, 0.0f);
   const int64_t chunk_width = std::min(vocab, kVocabularyChunk);
@@ -199,17 +209,20 @@ void TokenLogprobBackward(ThreadPool& pool, const float* hidden, const float* he
     b.panels.resize(PackedSize(chunk_width, count));
     b.turned.resize(PackedSize(width, chunk_width));
     ForRows(pool, count,
-            [&](int64_t i) { std::copy_n(hidden + block[i] * width, width, b.hidden.data() + i * width); });
+            [&](int64_t i) { std::copy_n(values.hidden + block[i] * width, width, b.hidden.data() + i * width); });
     for (int64_t first = 0; first < vocab; first += kVocabularyChunk) {
       const int64_t size = std::min(kVocabularyChunk, vocab - first);
-      const float* head_chunk = head + first * width;  // whole panels
+      const float* head_chunk = values.head + first * width;  // whole panels
       Gemm(pool, {b.hidden.data(), width, 1}, count, width, head_chunk, size, {b.dlogits.data(), size, kPanel},
            Accumulate::kNo);
       ForRows(pool, count, [&](int64_t i) {
         const int32_t row = block[i];
-        HWY_DYNAMIC_DISPATCH(LogitGradients)(b.dlogits.data() + i * size, size, log_sum_exp[row], dlogprob[row]);
-        const int64_t target = targets[row] - first;
-        if (target >= 0 && target < size) b.dlogits[i * size + target] += dlogprob[row];
+        const float dlogprob = at(gradients.logprob, row);
+        HWY_DYNAMIC_DISPATCH(LogitGradients)
+        (b.dlogits.data() + i * size, size, values.log_sum_exp[row], at(gradients.log_sum_exp, row) - dlogprob,
+         at(gradients.entropy, row), at(values.entropy, row));
+        const int64_t target = values.targets[row] - first;
+        if (target >= 0 && target < size) b.dlogits[i * size + target] += dlogprob;
       });
       TransposePacked(pool, head_chunk, size, width, b.turned.data());
       Gemm(pool, {b.dlogits.data(), size, 1}, count, size, b.turned.data(), width, {b.dhidden.data(), width, kPanel},

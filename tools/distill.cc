@@ -50,7 +50,7 @@ struct Answers {
   size_t trained = 0;
 
   TrainGroup Group(size_t index) const {
-    return {&prompts[all[index].prompt].tokens, {{.tokens = &all[index].tokens, .advantage = 1}}};
+    return {&prompts[all[index].prompt].tokens, {{.tokens = &all[index].tokens, .weight = 1}}};
   }
 };
 

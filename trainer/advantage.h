@@ -14,30 +14,55 @@ namespace hone {
 
 // One sample as an estimator sees it.
 struct RewardedSample {
-  std::optional<double> reward;  // no value: no verdict
-  int32_t group;                 // samples of one prompt share a group; groups are contiguous
-  int32_t tokens;                // length of the answer, at least 1
+  std::optional<double> reward;                        // no value: no verdict
+  int32_t group;                                       // samples of one prompt share a group; groups are contiguous
+  int32_t tokens;                                      // length of the answer, at least 1
+  std::optional<double> greedy_reward = std::nullopt;  // of the prompt's greedy answer, where the estimator needs it
+  std::span<const float> values = {};                  // [tokens] of the value model, where the estimator needs it
+  std::span<const float> penalties = {};  // [tokens] subtracted from the rewards of tokens (KL); empty: none
+
+  // The reward less all penalties. Not without a reward.
+  double TotalReward() const;
+};
+
+// [sample][token]. A sample without reward has zeros.
+struct Estimate {
+  std::vector<std::vector<float>> advantages;
+  std::vector<std::vector<float>> returns = {};  // what a value model learns; empty without one
+};
+
+// What an estimator asks of a rollout beyond rewards.
+enum class AdvantageNeeds {
+  kGroups,   // at least two samples a prompt
+  kNothing,  // one sample a prompt will do
+  kGreedy,   // the reward of the prompt's greedy answer
+  kValues,   // a value model
 };
 
 class Advantage {
  public:
   virtual ~Advantage() = default;
-  // One advantage a sample, the same for each of its tokens. A sample without reward gets 0 and counts in no statistic; a group
-  // with fewer than two rewards gets 0. Pure.
-  virtual std::vector<double> Compute(std::span<const RewardedSample> samples) const = 0;
+  virtual AdvantageNeeds needs() const { return AdvantageNeeds::kGroups; }
+  // A sample without reward gets 0 and counts in no statistic; for estimators that need groups, so does a group with fewer than two
+  // rewards. Pure.
+  virtual Estimate Compute(std::span<const RewardedSample> samples) const = 0;
 };
 
-// The rewards of one group's samples that have a verdict: at least two, and not all equal.
+// One group's samples that have a verdict: at least two, and their rewards not all equal.
 struct GroupRewards {
-  std::vector<double> rewards;
+  std::vector<double> rewards;   // TotalReward of each
+  std::vector<int32_t> lengths;  // tokens of each
 
   double mean() const;
 };
 
+// The same advantage for all tokens of a sample.
+Estimate OnEveryToken(std::span<const RewardedSample> samples, const std::vector<double>& advantages);
+
 // The frame of every group-relative estimator: `estimate` gives one advantage for each reward of a group. Samples without reward and
 // groups with fewer than two rewards get 0; so do groups of equal rewards, exactly.
-std::vector<double> ForEachGroup(std::span<const RewardedSample> samples,
-                                 const std::function<std::vector<double>(const GroupRewards&)>& estimate);
+Estimate ForEachGroup(std::span<const RewardedSample> samples,
+                      const std::function<std::vector<double>(const GroupRewards&)>& estimate);
 
 // Factories, one per file in trainer/advantage/; recipes/components.def is the menu.
 absl::StatusOr<std::unique_ptr<Advantage>> NewGrpo(Spec& spec);

@@ -91,21 +91,23 @@ class Packer {
 
 }  // namespace
 
-std::vector<PackedBatch> PackGroups(std::span<const TrainGroup> groups, int64_t token_budget) {
+std::vector<PackedBatch> PackGroups(std::span<const TrainGroup> groups, int64_t token_budget, size_t samples_together) {
   std::vector<PackedBatch> batches;
   Packer packer;
   for (const TrainGroup& group : groups) {
     bool begun = false;
-    for (const TrainSample& sample : group.samples) {
-      const int64_t needed =
-          static_cast<int64_t>(sample.tokens->size()) - 1 + (begun ? 0 : static_cast<int64_t>(group.prompt->size()));
+    HONE_CHECK(group.samples.size() % samples_together == 0);
+    for (size_t first = 0; first < group.samples.size(); first += samples_together) {
+      const std::span<const TrainSample> unit(group.samples.data() + first, samples_together);
+      auto needed = static_cast<int64_t>(begun ? 0 : group.prompt->size());
+      for (const TrainSample& sample : unit) needed += static_cast<int64_t>(sample.tokens->size()) - 1;
       if (!packer.empty() && packer.rows() + needed > token_budget) {
         batches.push_back(packer.Finish());
         begun = false;
       }
       if (!begun) packer.BeginPrompt(*group.prompt);
       begun = true;
-      packer.AddSample(sample);
+      for (const TrainSample& sample : unit) packer.AddSample(sample);
     }
   }
   if (!packer.empty()) batches.push_back(packer.Finish());
@@ -119,9 +121,9 @@ std::vector<float> ScoreGroups(const Model& model, std::span<const TrainGroup> g
   for (const PackedBatch& batch : PackGroups(groups, token_budget)) {
     const KvCache cache(config.layers, config.kv_heads, config.head_dim, batch.page_count, LayerStorage::kOneForAll);
     const Tensor hidden = ops::SelectRows(model.Forward(batch.rows, cache), batch.target_rows);
-    Tensor entropy;
+    Tensor entropy, log_sum_exp;
     const Tensor scored =
-        ops::TokenLogprob(model.pool(), hidden, model.head(), config.vocab_size, batch.targets, entropy);
+        ops::TokenLogprob(model.pool(), hidden, model.head(), config.vocab_size, batch.targets, entropy, log_sum_exp);
     const float* values = scored.const_data_ptr<float>();
     logprobs.insert(logprobs.end(), values, values + scored.numel());
   }

@@ -10,12 +10,14 @@
 
 namespace hone {
 
-// An answer to learn from or to score. Pointers outlive the batch.
+// An answer to learn from or to score. Vectors have one number per token, null stands for none; pointers outlive the batch.
 struct TrainSample {
-  const std::vector<TokenId>* tokens;            // at least one
-  const std::vector<float>* logprobs = nullptr;  // under the policy that sampled it; null for supervised data
-  float advantage = 0;
+  const std::vector<TokenId>* tokens;              // at least one
+  const std::vector<float>* logprobs = nullptr;    // under the policy that sampled it; null for supervised data
+  const std::vector<float>* reference = nullptr;   // log-probabilities under the reference policy
+  const std::vector<float>* advantages = nullptr;  // null: all 0
   PolicyVersion policy_version = 0;
+  float weight = 1;  // in distillation
 };
 
 struct TrainGroup {
@@ -33,8 +35,10 @@ struct PackedBatch {
   std::vector<std::vector<int32_t>> page_tables;  // rows.attention points into them
 };
 
-// Splits the groups into micro-batches of about `token_budget` rows (a single sample may exceed it), in order.
-std::vector<PackedBatch> PackGroups(std::span<const TrainGroup> groups, int64_t token_budget);
+// Splits the groups into micro-batches of about `token_budget` rows (a unit may exceed it), in order. A unit, which is never split, is
+// `samples_together` samples in a row of one group.
+std::vector<PackedBatch> PackGroups(std::span<const TrainGroup> groups, int64_t token_budget,
+                                    size_t samples_together = 1);
 
 // Log-probability of every token of every sample, in order, by the trainer's forward pass.
 std::vector<float> ScoreGroups(const Model& model, std::span<const TrainGroup> groups, int64_t token_budget);

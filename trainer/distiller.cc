@@ -46,10 +46,10 @@ WeightedGroups DropWeightless(std::span<const TrainGroup> groups) {
   for (const TrainGroup& group : groups) {
     TrainGroup weighted{group.prompt, {}};
     for (const TrainSample& sample : group.samples) {
-      HONE_CHECK(sample.advantage >= 0 && std::isfinite(sample.advantage));
-      if (sample.advantage == 0) continue;
+      HONE_CHECK(sample.weight >= 0 && std::isfinite(sample.weight));
+      if (sample.weight == 0) continue;
       weighted.samples.push_back(sample);
-      kept.weight += double{sample.advantage} * static_cast<double>(sample.tokens->size());
+      kept.weight += double{sample.weight} * static_cast<double>(sample.tokens->size());
     }
     if (!weighted.samples.empty()) kept.groups.push_back(std::move(weighted));
   }
@@ -60,7 +60,7 @@ WeightedGroups DropWeightless(std::span<const TrainGroup> groups) {
 Tensor TokenShares(const PackedBatch& batch, double total) {
   std::vector<float> shares;
   for (const TrainSample* sample : batch.samples)
-    shares.insert(shares.end(), sample->tokens->size(), static_cast<float>(sample->advantage / total));
+    shares.insert(shares.end(), sample->tokens->size(), static_cast<float>(sample->weight / total));
   return at::tensor(at::ArrayRef<float>(shares), at::kFloat);
 }
 

@@ -56,7 +56,7 @@ class Distiller {
   Distiller(const Distiller&) = delete;
   Distiller& operator=(const Distiller&) = delete;
 
-  // One optimizer step. TrainSample::advantage is the sample's weight, 0 or more; samples of weight 0 are left out before
+  // One optimizer step. TrainSample::weight is the sample's weight, 0 or more; samples of weight 0 are left out before
   // anything is computed. `agreement` compares with the teacher's likeliest head token.
   DistillStats Update(std::span<const TrainGroup> groups);
 

@@ -34,7 +34,7 @@ void DraftUpkeep::Update(const std::vector<Group>& groups, Metrics& metrics) {
     for (const Sample& sample : group.samples) {
       tokens += sample.tokens.size();
       const double weight = reward_weighted_ ? std::max(0.0, sample.verdict.score.value_or(0)) : 1;
-      if (weight > 0) weighted.samples.push_back({&sample.tokens, nullptr, static_cast<float>(weight), 0});
+      if (weight > 0) weighted.samples.push_back({.tokens = &sample.tokens, .weight = static_cast<float>(weight)});
     }
     seen += tokens;
     if (weighted.samples.empty() || static_cast<double>(taken) * static_cast<double>(total) >

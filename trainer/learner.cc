@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "engine/base/check.h"
 #include "engine/safetensors.h"
@@ -20,22 +21,32 @@
 namespace hone {
 namespace {
 
+double Total(const Tensor& tensor) { return at::sum(tensor.detach(), at::kDouble).item<double>(); }
+
 Tensor FromFloats(const std::vector<float>& values) { return at::tensor(at::ArrayRef<float>(values), at::kFloat); }
 
-// Per token: the log-probability at sampling (or the present one for supervised data) and the advantage.
+// What a batch's samples bring along, token after token.
 struct TokenData {
-  std::vector<float> old;
+  std::vector<int32_t> lengths;
+  std::vector<float> rollout;    // the log-probability at sampling, or the present one for supervised data
+  std::vector<float> reference;  // empty without one
   std::vector<float> advantages;
 };
 
 TokenData Expand(const PackedBatch& batch, const float* logprobs) {
   TokenData data;
   for (const TrainSample* sample : batch.samples) {
-    const size_t first = data.old.size(), length = sample->tokens->size();
-    const float* old = sample->logprobs != nullptr ? sample->logprobs->data() : logprobs + first;
-    data.old.insert(data.old.end(), old, old + length);
-    data.advantages.insert(data.advantages.end(), length, sample->advantage);
+    const size_t first = data.rollout.size(), length = sample->tokens->size();
+    data.lengths.push_back(static_cast<int32_t>(length));
+    const float* rollout = sample->logprobs != nullptr ? sample->logprobs->data() : logprobs + first;
+    data.rollout.insert(data.rollout.end(), rollout, rollout + length);
+    if (sample->reference != nullptr)
+      data.reference.insert(data.reference.end(), sample->reference->begin(), sample->reference->end());
+    data.advantages.resize(first + length, 0);
+    if (sample->advantages != nullptr)
+      std::copy_n(sample->advantages->begin(), length, data.advantages.begin() + static_cast<int64_t>(first));
   }
+  HONE_CHECK(data.reference.empty() || data.reference.size() == data.rollout.size());
   return data;
 }
 
@@ -54,7 +65,7 @@ void MeasureMismatch(const PackedBatch& batch, const float* logprobs, PolicyVers
 
 }  // namespace
 
-Learner::Learner(Model* model, const Stage& stage) : model_(model), stage_(stage) {
+Learner::Learner(Model* model, const Stage& stage) : model_(model), stage_(stage), kl_coef_(stage.kl.coef) {
   for (const Parameter& parameter : model_->parameters()) {
     exp_avg_.push_back(at::zeros(parameter.value.sizes(), at::kFloat));
     exp_avg_sq_.push_back(at::zeros(parameter.value.sizes(), at::kFloat));
@@ -67,19 +78,22 @@ UpdateStats Learner::Update(std::span<const TrainGroup> groups, PolicyVersion po
   for (const TrainGroup& group : groups) {
     for (const TrainSample& sample : group.samples) lengths.push_back(static_cast<int32_t>(sample.tokens->size()));
   }
-  const std::vector<float> weights = TokenWeights(stage_.loss->aggregation(), lengths, stage_.loss->norm_length());
-  stats.tokens = static_cast<int64_t>(weights.size());
+  const Aggregation aggregation = stage_.loss->aggregation();
+  const std::vector<float> weights = LossWeights(aggregation, lengths, stage_.loss->norm_length());
+  stats.tokens = std::accumulate(lengths.begin(), lengths.end(), int64_t{0});
   HONE_CHECK(stats.tokens > 0);
 
   for (Parameter& parameter : model_->parameters()) parameter.value.mutable_grad().reset();
   const float* batch_weights = weights.data();
-  for (const PackedBatch& batch : PackGroups(groups, stage_.microbatch_tokens)) {
-    AccumulateGradient(batch, batch_weights, policy_version, stats);
-    batch_weights += batch.targets.size();
+  for (const PackedBatch& batch :
+       PackGroups(groups, stage_.microbatch_tokens, aggregation == Aggregation::kPairMean ? 2 : 1)) {
+    batch_weights += AccumulateGradient(batch, batch_weights, policy_version, stats);
     stats.rows += static_cast<int64_t>(batch.rows.tokens.size());
   }
-  stats.entropy /= static_cast<double>(stats.tokens);
-  if (stats.clip_fraction) *stats.clip_fraction /= static_cast<double>(stats.tokens);
+  const auto tokens = static_cast<double>(stats.tokens);
+  stats.entropy /= tokens;
+  if (stats.clip_fraction) *stats.clip_fraction /= tokens;
+  if (stats.kl_reference) *stats.kl_reference /= tokens;
 
   stats.grad_norm = GradientNorm();
   stats.learning_rate = stage_.schedule.At(optimizer_steps_);
@@ -91,28 +105,41 @@ UpdateStats Learner::Update(std::span<const TrainGroup> groups, PolicyVersion po
   return stats;
 }
 
-void Learner::AccumulateGradient(const PackedBatch& batch, const float* weights, PolicyVersion policy_version,
-                                 UpdateStats& stats) {
+int64_t Learner::AccumulateGradient(const PackedBatch& batch, const float* weights, PolicyVersion policy_version,
+                                    UpdateStats& stats) {
   const ModelConfig& config = model_->config();
   const KvCache cache(config.layers, config.kv_heads, config.head_dim, batch.page_count, LayerStorage::kOneForAll);
   const Tensor hidden = ops::SelectRows(model_->Forward(batch.rows, cache), batch.target_rows);
-  Tensor entropy;
+  Tensor entropy, log_sum_exp;
   const Tensor logprobs =
-      ops::TokenLogprob(model_->pool(), hidden, model_->head(), config.vocab_size, batch.targets, entropy);
+      ops::TokenLogprob(model_->pool(), hidden, model_->head(), config.vocab_size, batch.targets, entropy, log_sum_exp);
 
   const float* values = logprobs.const_data_ptr<float>();
   MeasureMismatch(batch, values, policy_version, stats);
   const TokenData data = Expand(batch, values);
-  const Tensor old = FromFloats(data.old), advantages = FromFloats(data.advantages);
+  const Tensor rollout = FromFloats(data.rollout), advantages = FromFloats(data.advantages);
+  const Tensor reference = data.reference.empty() ? Tensor() : FromFloats(data.reference);
   Tensor losses, clipped;
-  stage_.loss->Compute({logprobs, old, advantages}, {losses, clipped});
-  const Tensor loss = at::dot(losses, FromFloats({weights, weights + batch.targets.size()}));
+  stage_.loss->Compute({logprobs, rollout, rollout, reference, log_sum_exp, advantages, data.lengths},
+                       {losses, clipped});
+  const int64_t count = losses.numel();
+  if (reference.defined()) AddKl(logprobs, reference, losses, stats);
+  if (stage_.entropy_coef != 0) losses = losses - entropy * stage_.entropy_coef;
+  const Tensor loss = at::dot(losses, FromFloats({weights, weights + count}));
   loss.backward();
 
   stats.loss += loss.item<double>();
-  stats.entropy += at::sum(entropy, at::kDouble).item<double>();
-  if (clipped.defined())
-    stats.clip_fraction = stats.clip_fraction.value_or(0) + at::sum(clipped, at::kDouble).item<double>();
+  stats.entropy += Total(entropy);
+  if (clipped.defined()) stats.clip_fraction = stats.clip_fraction.value_or(0) + Total(clipped);
+  return count;
+}
+
+// What leads away from the reference costs, token by token, and is measured by k3, which is never negative.
+void Learner::AddKl(const Tensor& logprobs, const Tensor& reference, Tensor& losses, UpdateStats& stats) const {
+  stats.kl_reference =
+      stats.kl_reference.value_or(0) + Total(KlPerToken(KlEstimator::kK3, logprobs.detach(), reference));
+  if (stage_.kl.place != KlPlace::kLoss || kl_coef_ == 0) return;
+  losses = losses + KlPerToken(stage_.kl.estimator, logprobs, reference) * kl_coef_;
 }
 
 double Learner::GradientNorm() const {

@@ -25,6 +25,7 @@ struct UpdateStats {
   // Largest |log-probability here - log-probability at sampling| over samples of the current policy; no value when the batch
   // has none. Exactly 0 or a defect.
   std::optional<double> mismatch;
+  std::optional<double> kl_reference;  // k3; no value without a reference
   double grad_norm = 0;
   double learning_rate = 0;
   int64_t tokens = 0;    // trained tokens
@@ -43,19 +44,25 @@ class Learner {
 
   int64_t optimizer_steps() const { return optimizer_steps_; }
 
+  // Of the KL divergence from the reference in the loss; begins at the stage's.
+  void set_kl_coef(double kl_coef) { kl_coef_ = kl_coef; }
+
   // The optimizer's state as a safetensors file; Load refuses a file of another model.
   absl::Status Save(const std::string& path) const;
   absl::Status Load(const std::string& path, int64_t optimizer_steps);
 
  private:
-  void AccumulateGradient(const PackedBatch& batch, const float* weights, PolicyVersion policy_version,
-                          UpdateStats& stats);
+  // Returns the number of weights that were used.
+  int64_t AccumulateGradient(const PackedBatch& batch, const float* weights, PolicyVersion policy_version,
+                             UpdateStats& stats);
+  void AddKl(const Tensor& logprobs, const Tensor& reference, Tensor& losses, UpdateStats& stats) const;
   double GradientNorm() const;
   void Apply(double learning_rate, double gradient_scale);
 
   Model* model_;
   const Stage& stage_;
   std::vector<Tensor> exp_avg_, exp_avg_sq_;  // one per parameter, in its layout
+  double kl_coef_;
   int64_t optimizer_steps_ = 0;
 };
 

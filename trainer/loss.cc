@@ -4,7 +4,11 @@
 
 namespace hone {
 
-std::vector<float> TokenWeights(Aggregation aggregation, const std::vector<int32_t>& lengths, double norm_length) {
+std::vector<float> LossWeights(Aggregation aggregation, const std::vector<int32_t>& lengths, double norm_length) {
+  if (aggregation == Aggregation::kSampleMean || aggregation == Aggregation::kPairMean) {
+    const size_t values = lengths.size() / (aggregation == Aggregation::kPairMean ? 2 : 1);
+    return std::vector<float>(values, 1 / static_cast<float>(values));
+  }
   double tokens = 0, sequences = 0;
   for (const int32_t length : lengths) {
     tokens += length;
@@ -25,6 +29,9 @@ std::vector<float> TokenWeights(Aggregation aggregation, const std::vector<int32
         break;
       case Aggregation::kSeqMeanTokenSumNorm:
         weight = 1 / (sequences * norm_length);
+        break;
+      case Aggregation::kSampleMean:
+      case Aggregation::kPairMean:
         break;
     }
     weights.insert(weights.end(), static_cast<size_t>(length), static_cast<float>(weight));

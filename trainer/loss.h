@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -14,15 +15,17 @@ namespace hone {
 
 // How token values become one number. Sequences without trained tokens count nowhere.
 enum class Aggregation {
-  kTokenMean,           // sum over tokens / tokens: DAPO
-  kSeqMeanTokenMean,    // mean over sequences of the token mean: GRPO
-  kSeqMeanTokenSum,     // mean over sequences of the token sum
-  kSeqMeanTokenSumNorm  // the same divided by a constant length: Dr. GRPO
+  kTokenMean,            // sum over tokens / tokens: DAPO
+  kSeqMeanTokenMean,     // mean over sequences of the token mean: GRPO
+  kSeqMeanTokenSum,      // mean over sequences of the token sum
+  kSeqMeanTokenSumNorm,  // the same divided by a constant length: Dr. GRPO
+  kSampleMean,           // the loss gives one value a sample, not one a token
+  kPairMean,             // the loss gives one value for two samples in a row, the better one first
 };
 
-// The weight of every token of a batch whose sequences have `lengths` trained tokens: the loss is sum weight * value.
-// Weights see the whole batch, so the loss does not depend on how it is split into micro-batches. [sum of lengths]
-std::vector<float> TokenWeights(Aggregation aggregation, const std::vector<int32_t>& lengths, double norm_length);
+// The weight of every value of a batch whose sequences have `lengths` trained tokens: the loss is sum weight * value.
+// Weights see the whole batch, so the loss does not depend on how it is split into micro-batches.
+std::vector<float> LossWeights(Aggregation aggregation, const std::vector<int32_t>& lengths, double norm_length);
 
 // The options `aggregation` and `norm_length` that policy losses share.
 struct AggregationOptions {
@@ -31,15 +34,20 @@ struct AggregationOptions {
 };
 absl::StatusOr<AggregationOptions> ReadAggregation(Spec& spec);
 
-// All [tokens], of the trained tokens of a micro-batch, sequence after sequence. Only `logprobs` carries a gradient.
+// All [tokens], of the trained tokens of a micro-batch, sample after sample; samples and pairs are never split. Only `logprobs` and
+// `log_sum_exp` carry a gradient.
 struct LossInputs {
-  const Tensor& logprobs;    // under the policy being trained
-  const Tensor& old;         // under the policy at the start of the step (proximal)
-  const Tensor& advantages;  // one per token
+  const Tensor& logprobs;     // under the policy being trained
+  const Tensor& old;          // under the policy at the start of the step (proximal)
+  const Tensor& rollout;      // under the policy that sampled the token (behaviour)
+  const Tensor& reference;    // under the reference policy; undefined unless the loss needs it
+  const Tensor& log_sum_exp;  // of the logits where the token was drawn: logprobs + log_sum_exp is the token's logit
+  const Tensor& advantages;
+  std::span<const int32_t> lengths;  // tokens of each sample
 };
 
 struct LossOutputs {
-  Tensor& values;   // [tokens]
+  Tensor& values;   // [tokens], or [samples] or [pairs] as the aggregation says
   Tensor& clipped;  // [tokens] 0 or 1; empty where the loss clips nothing
 };
 
@@ -48,6 +56,7 @@ class Loss {
   virtual ~Loss() = default;
   virtual void Compute(const LossInputs& inputs, LossOutputs outputs) const = 0;
   virtual Aggregation aggregation() const = 0;
+  virtual bool needs_reference() const { return false; }
   virtual double norm_length() const { return 1; }
 };
 

@@ -163,6 +163,15 @@ absl::Status RunFolder::AppendMetrics(const Metrics& metrics) {
   return absl::OkStatus();
 }
 
+namespace {
+
+// Estimators that tell tokens apart are rare; a mean is what a reader compares.
+double MeanOf(const std::vector<float>& values) {
+  return values.empty() ? 0 : std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+}  // namespace
+
 absl::Status RunFolder::WriteSamples(int64_t step, const std::vector<Group>& groups) {
   std::string lines;
   for (const Group& group : groups) {
@@ -177,7 +186,7 @@ absl::Status RunFolder::WriteSamples(int64_t step, const std::vector<Group>& gro
                    {"finish_reason", sample.finish_reason == FinishReason::kStop ? "stop" : "length"},
                    {"score", verdict.score ? Json(*verdict.score) : Json(nullptr)},
                    {"reason", verdict.reason},
-                   {"advantage", sample.advantage}};
+                   {"advantage", MeanOf(sample.advantages)}};
       lines += Dump(json) + "\n";
     }
   }

@@ -10,6 +10,7 @@
 #include "rewards/verifier.h"
 #include "rollout/task.h"
 #include "trainer/advantage.h"
+#include "trainer/kl.h"
 #include "trainer/loss.h"
 
 namespace hone {
@@ -47,6 +48,7 @@ struct Stage {
   double max_grad_norm = 1;
   int64_t microbatch_tokens = 16384;
   std::unique_ptr<Loss> loss;
+  double entropy_coef = 0;  // times the mean entropy, which the loss rewards
 
   int64_t batch_size = 0;  // SFT
 
@@ -55,6 +57,7 @@ struct Stage {
   int32_t max_new_tokens = 0;
   float temperature = 1;
   std::unique_ptr<Advantage> advantage;
+  KlOptions kl;
   int64_t minibatches = 1;
 
   int64_t checkpoint_every = 0;  // 0: only at the stage's end

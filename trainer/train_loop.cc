@@ -15,6 +15,7 @@
 #include "rollout/collector.h"
 #include "rollout/evaluation.h"
 #include "trainer/draft_upkeep.h"
+#include "trainer/experience.h"
 #include "trainer/learner.h"
 #include "trainer/new_model.h"
 #include "trainer/rollout_metrics.h"
@@ -192,40 +193,6 @@ absl::Status TrainLoop::SftStep(const Stage& stage, Metrics& metrics) {
   return Learn(stage, groups, metrics);
 }
 
-// Groups whose samples differ in advantage carry a gradient; the others are left out and counted.
-std::vector<TrainGroup> TrainedGroups(const Stage& stage, Rollout& rollout, Metrics& metrics) {
-  std::vector<RewardedSample> rewarded;
-  for (size_t i = 0; i < rollout.groups.size(); ++i) {
-    for (const Sample& sample : rollout.groups[i].samples) {
-      rewarded.push_back({sample.verdict.score, static_cast<int32_t>(i), static_cast<int32_t>(sample.tokens.size())});
-    }
-  }
-  const std::vector<double> advantages = stage.advantage->Compute(rewarded);
-  std::vector<TrainGroup> trained;
-  double zero_variance = 0;
-  size_t next = 0;
-  for (Group& group : rollout.groups) {
-    TrainGroup candidate{&group.prompt.tokens, {}};
-    bool carries_gradient = false;
-    for (Sample& sample : group.samples) {
-      sample.advantage = advantages[next++];
-      if (!sample.verdict.score) continue;
-      carries_gradient |= sample.advantage != 0;
-      candidate.samples.push_back(
-          {&sample.tokens, &sample.logprobs, static_cast<float>(sample.advantage), sample.policy_version});
-    }
-    if (carries_gradient) {
-      trained.push_back(std::move(candidate));
-    } else {
-      ++zero_variance;
-    }
-  }
-  const auto groups = static_cast<double>(rollout.groups.size());
-  metrics.Set("group/zero_variance", zero_variance / groups);
-  metrics.Set("group/trained", static_cast<double>(trained.size()) / groups);
-  return trained;
-}
-
 absl::Status TrainLoop::RlStep(const Stage& stage, Metrics& metrics) {
   const uint64_t first_prompt = state_.next_prompt;
   std::vector<Prompt> prompts;
@@ -245,7 +212,7 @@ absl::Status TrainLoop::RlStep(const Stage& stage, Metrics& metrics) {
     HONE_RETURN_IF_ERROR(SaveCheckpoint());
     return WorkError("step ", state_.step + 1, ": ", verdicts.message());
   }
-  const std::vector<TrainGroup> groups = TrainedGroups(stage, rollout, metrics);
+  const std::vector<TrainGroup> groups = TrainedGroups(*stage.advantage, rollout.groups, metrics);
   if (groups.empty()) TellNoSignal(rollout.groups, metrics);
   AddDrafterMetrics(rollout, metrics);
   metrics.Set("staleness/mean", 0);
@@ -299,6 +266,7 @@ absl::Status TrainLoop::Learn(const Stage& stage, const std::vector<TrainGroup>&
     sum.loss += stats.loss;
     sum.entropy += stats.entropy;
     if (stats.clip_fraction) sum.clip_fraction = sum.clip_fraction.value_or(0) + *stats.clip_fraction;
+    if (stats.kl_reference) sum.kl_reference = sum.kl_reference.value_or(0) + *stats.kl_reference;
     sum.grad_norm += stats.grad_norm;
     sum.learning_rate = stats.learning_rate;
     sum.rows += stats.rows;
@@ -310,6 +278,7 @@ absl::Status TrainLoop::Learn(const Stage& stage, const std::vector<TrainGroup>&
     metrics.Set("policy/loss", sum.loss / count);
     metrics.Set("policy/entropy", sum.entropy / count);
     if (sum.clip_fraction) metrics.Set("policy/clip_fraction", *sum.clip_fraction / count);
+    if (sum.kl_reference) metrics.Set("policy/kl_ref", *sum.kl_reference / count);
     metrics.Set("policy/grad_norm", sum.grad_norm / count);
     metrics.Set("policy/learning_rate", sum.learning_rate);
     if (sum.mismatch) metrics.Set("mismatch/logprob_abs_max", *sum.mismatch);

@@ -45,7 +45,7 @@ struct Sample {
   PolicyVersion policy_version = 0;                  // Written by the Generator.
   std::string text;                                  // Written by the Collector: the decoded tokens.
   Verdict verdict;                                   // Written by the Verifier.
-  double advantage = 0;                              // Written by the Advantage; 0 without a verdict.
+  std::vector<float> advantages;                     // Written by the Advantage; one per token, 0 without a verdict.
 };
 
 // All samples of one prompt from one step.

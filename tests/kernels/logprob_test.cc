@@ -124,19 +124,25 @@ struct Gradients {
   Vector dhidden, dhead;
 };
 
-Gradients Backward(const Problem& p, const Scores& s, const Vector& dlogprob, int threads) {
+Gradients Backward(const Problem& p, const Scores& s, const HeadGradients& gradients, int threads) {
   ThreadPool pool(threads);
   Gradients g{Vector(p.rows * p.width, NAN), Noise(PackedSize(p.vocab, p.width), 77)};
-  TokenLogprobBackward(pool, p.hidden.data(), p.packed.data(), p.targets.data(), s.log_sum_exp.data(), dlogprob.data(),
-                       p.rows, p.width, p.vocab, g.dhidden.data(), g.dhead.data());
+  TokenLogprobBackward(pool,
+                       {p.hidden.data(), p.packed.data(), p.targets.data(), s.log_sum_exp.data(), s.entropy.data()},
+                       gradients, p.rows, p.width, p.vocab, g.dhidden.data(), g.dhead.data());
   return g;
 }
 
 TEST(TokenLogprobBackward, MatchesTheFormulaOnEveryInstructionSet) {
   for (const auto& [rows, width, vocab] : kShapes) {
     const Problem p = MakeProblem(rows, width, vocab, 13);
-    Vector dlogprob = Noise(rows, 14);
+    // Every mixture of the three, and rows without any.
+    Vector dlogprob = Noise(rows, 14), dentropy = Noise(rows, 16), dlog_sum_exp = Noise(rows, 18);
     for (int64_t r = 1; r < rows; r += 3) dlogprob[r] = 0;
+    for (int64_t r = 0; r < rows; ++r) {
+      if (r % 2 == 1) dentropy[r] = 0;
+      if (r % 4 >= 1) dlog_sum_exp[r] = 0;
+    }
     std::vector<double> dhidden(rows * width), dhead(vocab * width);
     Vector start(vocab * width);
     Unpack(Noise(PackedSize(vocab, width), 77).data(), vocab, width, start.data());
@@ -144,23 +150,30 @@ TEST(TokenLogprobBackward, MatchesTheFormulaOnEveryInstructionSet) {
     for (int64_t r = 0; r < rows; ++r) {
       double log_sum_exp;
       const std::vector<double> probabilities = Probabilities(p, r, &log_sum_exp);
+      double entropy = 0;
+      for (const double p_v : probabilities) entropy -= p_v * std::log(p_v);
       for (int64_t i = 0; i < vocab * width; ++i) {
         const int64_t v = i / width, d = i % width;
-        const double dlogit = dlogprob[r] * ((v == p.targets[r] ? 1 : 0) - probabilities[v]);
+        const double p_v = probabilities[v];
+        const double dlogit = dlogprob[r] * ((v == p.targets[r] ? 1 : 0) - p_v) + dlog_sum_exp[r] * p_v -
+                              dentropy[r] * p_v * (std::log(p_v) + entropy);
         dhidden[r * width + d] += dlogit * p.head[i];
         dhead[i] += dlogit * p.hidden[r * width + d];
       }
     }
+    const HeadGradients gradients{dlogprob.data(), dentropy.data(), dlog_sum_exp.data()};
     Gradients first;
     for (const InstructionSet& set : InstructionSets()) {
       const OnInstructionSet on(set);
       const Scores s = Score(p, 1);
-      const Gradients g = Backward(p, s, dlogprob, 1), threaded = Backward(p, s, dlogprob, 3);
+      const Gradients g = Backward(p, s, gradients, 1), threaded = Backward(p, s, gradients, 3);
       Vector plain(vocab * width);
       Unpack(g.dhead.data(), vocab, width, plain.data());
       EXPECT_TRUE(Close(g.dhidden, dhidden, 5e-6, 1)) << set.name << " vocabulary " << vocab;
       EXPECT_TRUE(Close(plain, dhead, 5e-6, 1)) << set.name;
-      for (int64_t r = 1; r < rows; r += 3) EXPECT_EQ(g.dhidden[r * width], 0);
+      for (int64_t r = 0; r < rows; ++r) {
+        if (dlogprob[r] == 0 && dentropy[r] == 0 && dlog_sum_exp[r] == 0) EXPECT_EQ(g.dhidden[r * width], 0);
+      }
       EXPECT_TRUE(SameBytes(g.dhidden, threaded.dhidden) && SameBytes(g.dhead, threaded.dhead));
       if (first.dhead.empty()) first = g;
       if (set.fused) {
@@ -174,10 +187,11 @@ TEST(TokenLogprobBackward, MatchesTheFormulaOnEveryInstructionSet) {
 TEST(TokenLogprobBackward, ManyRowsAndNone) {
   const Problem p = MakeProblem(9001, 4, 5, 15);
   const Scores s = Score(p, 2);
-  const Gradients none = Backward(p, s, Vector(p.rows), 2);
+  const Vector zeros(p.rows), ones(p.rows, 1.0f);
+  const Gradients none = Backward(p, s, {zeros.data()}, 2);
   EXPECT_TRUE(SameBytes(none.dhidden, Vector(p.rows * p.width)));
   EXPECT_TRUE(SameBytes(none.dhead, Noise(PackedSize(p.vocab, p.width), 77)));
-  const Gradients g = Backward(p, s, Vector(p.rows, 1.0f), 2);
+  const Gradients g = Backward(p, s, {ones.data()}, 2);
   double column = 0, start = 0;  // sum over the vocabulary of dlogits is 0, so dhead's columns keep their sums
   for (int64_t v = 0; v < p.vocab; ++v) column += g.dhead[v], start += none.dhead[v];
   EXPECT_NEAR(column, start, 1e-2);

@@ -60,7 +60,7 @@ struct World {
     for (size_t i = 0; i < prompts.size(); ++i) {
       groups.push_back({&prompts[i], {}});
       for (size_t j = 3 * i; j < 3 * i + 3; ++j)
-        groups.back().samples.push_back({.tokens = &answers[j], .advantage = 0.5f * static_cast<float>(j + 1)});
+        groups.back().samples.push_back({.tokens = &answers[j], .weight = 0.5f * static_cast<float>(j + 1)});
     }
     return groups;
   }
@@ -103,8 +103,8 @@ DistillStats Plain(const World& world, const std::vector<TokenId>& tokens) {
       for (size_t t = 0; t < sample.tokens->size(); ++t) {
         const std::vector<double> p = Distribution(*world.teacher, *group.prompt, *sample.tokens, t, tokens);
         const std::vector<double> q = Distribution(*world.student, *group.prompt, *sample.tokens, t, tokens);
-        for (size_t v = 0; v < p.size(); ++v) stats.loss -= sample.advantage * p[v] * std::log(q[v]);
-        weights += sample.advantage;
+        for (size_t v = 0; v < p.size(); ++v) stats.loss -= sample.weight * p[v] * std::log(q[v]);
+        weights += sample.weight;
         stats.agreement += Likeliest(p) == Likeliest(q) ? 1 : 0;
         ++stats.tokens;
       }
@@ -215,8 +215,8 @@ TEST(Distiller, FrozenWeightsStayAndLearnAgainAfterwards) {
 TEST(Distiller, WeightZeroChangesNoByte) {
   World world;
   std::vector<TrainGroup> groups = world.Groups(), without = groups;
-  groups[0].samples[1].advantage = 0;
-  for (TrainSample& sample : groups[2].samples) sample.advantage = 0;
+  groups[0].samples[1].weight = 0;
+  for (TrainSample& sample : groups[2].samples) sample.weight = 0;
   without[0].samples.erase(without[0].samples.begin() + 1);
   without.pop_back();
   const std::unique_ptr<Model> other = world.Student();
@@ -225,7 +225,7 @@ TEST(Distiller, WeightZeroChangesNoByte) {
   EXPECT_EQ(Weights(*world.student), Weights(*other));
   // Nothing at all to learn from.
   for (TrainGroup& group : groups) {
-    for (TrainSample& sample : group.samples) sample.advantage = 0;
+    for (TrainSample& sample : group.samples) sample.weight = 0;
   }
   EXPECT_EQ(a.Update(groups).tokens, 0);
   EXPECT_EQ(Weights(*world.student), Weights(*other));

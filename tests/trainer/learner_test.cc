@@ -32,7 +32,7 @@ ModelConfig SmallConfig(bool tied) {
 struct Data {
   std::vector<std::vector<TokenId>> prompts, answers;
   std::vector<std::vector<float>> old;
-  std::vector<float> advantages;
+  std::vector<std::vector<float>> advantages;
 
   // Three prompts with three answers each; answers of 1 .. 9 tokens, prompts around a page of 16.
   static Data Make() {
@@ -50,7 +50,7 @@ struct Data {
         data.old.push_back({});
         for (size_t i = 0; i < data.answers.back().size(); ++i)
           data.old.back().push_back(static_cast<float>(-1 - 3 * random.Uniform()));
-        data.advantages.push_back(static_cast<float>(random.Normal()));
+        data.advantages.emplace_back(data.answers.back().size(), static_cast<float>(random.Normal()));
       }
     }
     return data;
@@ -61,7 +61,8 @@ struct Data {
     for (size_t i = 0; i < prompts.size(); ++i) {
       groups.push_back({&prompts[i], {}});
       for (size_t j = 3 * i; j < 3 * i + 3; ++j)
-        groups.back().samples.push_back({&answers[j], &old[j], advantages[j], -1});
+        groups.back().samples.push_back(
+            {.tokens = &answers[j], .logprobs = &old[j], .advantages = &advantages[j], .policy_version = -1});
     }
     return groups;
   }

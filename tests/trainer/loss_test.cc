@@ -41,29 +41,30 @@ Result Compute(const std::string& spec, const std::vector<float>& logprobs, cons
   const std::unique_ptr<Loss> loss = BuildLoss(spec).value();
   const Tensor l = ToTensor(logprobs).requires_grad_(true), o = ToTensor(old), a = ToTensor(advantages);
   Tensor values, clipped;
-  loss->Compute({l, o, a}, {values, clipped});
+  const std::vector<int32_t> lengths = {static_cast<int32_t>(logprobs.size())};
+  loss->Compute({l, o, o, Tensor(), Tensor(), a, lengths}, {values, clipped});
   values.sum().backward();
   Result result{ToVector(values.detach()), ToVector(l.grad()), {}};
   if (clipped.defined()) result.clipped = ToVector(clipped);
   return result;
 }
 
-TEST(TokenWeights, TokenMeanGivesEachTokenTheSame) {
+TEST(LossWeights, TokenMeanGivesEachTokenTheSame) {
   // 1 + 0 + 3 tokens: a quarter each.
-  EXPECT_THAT(TokenWeights(Aggregation::kTokenMean, {1, 0, 3}, 1), ElementsAre(0.25f, 0.25f, 0.25f, 0.25f));
+  EXPECT_THAT(LossWeights(Aggregation::kTokenMean, {1, 0, 3}, 1), ElementsAre(0.25f, 0.25f, 0.25f, 0.25f));
 }
 
-TEST(TokenWeights, SequenceMeansCountSequencesThatHaveTokens) {
+TEST(LossWeights, SequenceMeansCountSequencesThatHaveTokens) {
   // Two sequences with tokens: 1/2 for the only token of one, 1/2 * 1/2 for each of the other's two.
-  EXPECT_THAT(TokenWeights(Aggregation::kSeqMeanTokenMean, {1, 0, 2}, 1), ElementsAre(0.5f, 0.25f, 0.25f));
-  EXPECT_THAT(TokenWeights(Aggregation::kSeqMeanTokenSum, {1, 0, 2}, 1), ElementsAre(0.5f, 0.5f, 0.5f));
+  EXPECT_THAT(LossWeights(Aggregation::kSeqMeanTokenMean, {1, 0, 2}, 1), ElementsAre(0.5f, 0.25f, 0.25f));
+  EXPECT_THAT(LossWeights(Aggregation::kSeqMeanTokenSum, {1, 0, 2}, 1), ElementsAre(0.5f, 0.5f, 0.5f));
   // And divided by a constant length of 8.
-  EXPECT_THAT(TokenWeights(Aggregation::kSeqMeanTokenSumNorm, {1, 0, 2}, 8), ElementsAre(0.0625f, 0.0625f, 0.0625f));
+  EXPECT_THAT(LossWeights(Aggregation::kSeqMeanTokenSumNorm, {1, 0, 2}, 8), ElementsAre(0.0625f, 0.0625f, 0.0625f));
 }
 
-TEST(TokenWeights, NothingWeighsNothing) {
-  EXPECT_TRUE(TokenWeights(Aggregation::kTokenMean, {}, 1).empty());
-  EXPECT_TRUE(TokenWeights(Aggregation::kSeqMeanTokenMean, {0, 0}, 1).empty());
+TEST(LossWeights, NothingWeighsNothing) {
+  EXPECT_TRUE(LossWeights(Aggregation::kTokenMean, {}, 1).empty());
+  EXPECT_TRUE(LossWeights(Aggregation::kSeqMeanTokenMean, {0, 0}, 1).empty());
 }
 
 TEST(PpoClip, StopsWhereTheStepHasGoneFarEnough) {

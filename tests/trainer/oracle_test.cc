@@ -26,6 +26,7 @@
 #include "recipes/build.h"
 #include "rollout/evaluation.h"
 #include "trainer/advantage.h"
+#include "trainer/kl.h"
 #include "trainer/loss.h"
 
 namespace hone {
@@ -65,18 +66,18 @@ std::string RunAdvantage(const Json& oracle, const Tolerance& tolerance) {
     samples.push_back({std::nullopt, oracle.at("group")[i], oracle.at("lengths")[i]});
     if (!reward.is_null()) samples.back().reward = reward.get<double>();
   }
-  const std::vector<double> got = (*advantage)->Compute(samples);
+  const std::vector<std::vector<float>> got = (*advantage)->Compute(samples).advantages;
   const std::vector<double> want = oracle.at("expect").at("per_sequence");
   EXPECT_EQ(got.size(), want.size());
   for (size_t i = 0; i < std::min(got.size(), want.size()); ++i) {
-    tolerance.Check(got[i], want[i], absl::StrCat("advantage ", i));
+    for (const float token : got[i]) tolerance.Check(token, want[i], absl::StrCat("advantage ", i));
   }
   return "";
 }
 
 // Masked-in tokens, sequence after sequence, as the learner lays them out.
 struct Tokens {
-  std::vector<float> logprobs, old, advantages;
+  std::vector<float> logprobs, old, rollout, reference, advantages;
   std::vector<double> want_gradient;
   std::vector<int32_t> lengths;
 };
@@ -93,6 +94,8 @@ Tokens MaskedIn(const Json& oracle) {
       }
       tokens.logprobs.push_back(oracle.at("logp")[s][t]);
       tokens.old.push_back(oracle.at("old_logp")[s][t]);
+      tokens.rollout.push_back(oracle.at("rollout_logp")[s][t]);
+      tokens.reference.push_back(oracle.at("ref_logp")[s][t]);
       tokens.advantages.push_back(oracle.at("advantages")[s]);
       tokens.want_gradient.push_back(want);
       ++length;
@@ -122,17 +125,20 @@ std::string RunPolicyLoss(const Json& oracle, const Tolerance& tolerance) {
   static const std::set<std::string> known = Names("loss");
   const std::string name = oracle.at("loss");
   if (!known.contains(name)) return absl::StrCat("policy_loss ", name);
-  if (oracle.at("kl") != "none") return "policy_loss with a KL term";
-
   const auto loss = BuildLoss(LossSpec(oracle));
   EXPECT_TRUE(loss.ok()) << loss.status();
   if (!loss.ok()) return "";
   const Tokens tokens = MaskedIn(oracle);
   const Tensor logprobs = ToTensor(tokens.logprobs).requires_grad_(true);
-  const Tensor old = ToTensor(tokens.old), advantages = ToTensor(tokens.advantages);
+  const Tensor old = ToTensor(tokens.old), rollout = ToTensor(tokens.rollout), reference = ToTensor(tokens.reference);
   Tensor values, clipped;
-  (*loss)->Compute({logprobs, old, advantages}, {values, clipped});
-  const Tensor weights = ToTensor(TokenWeights((*loss)->aggregation(), tokens.lengths, (*loss)->norm_length()));
+  (*loss)->Compute({logprobs, old, rollout, reference, Tensor(), ToTensor(tokens.advantages), tokens.lengths},
+                   {values, clipped});
+  if (const std::string kl = oracle.at("kl"); kl != "none") {
+    const KlEstimator estimator = kl == "k1" ? KlEstimator::kK1 : kl == "k2" ? KlEstimator::kK2 : KlEstimator::kK3;
+    values = values + KlPerToken(estimator, logprobs, reference) * oracle.at("kl_coef").get<double>();
+  }
+  const Tensor weights = ToTensor(LossWeights((*loss)->aggregation(), tokens.lengths, (*loss)->norm_length()));
   const Tensor total = at::dot(values, weights);
   total.backward();
 

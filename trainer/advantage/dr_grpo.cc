@@ -7,7 +7,7 @@ namespace {
 
 class DrGrpo : public Advantage {
  public:
-  std::vector<double> Compute(std::span<const RewardedSample> samples) const override {
+  Estimate Compute(std::span<const RewardedSample> samples) const override {
     return ForEachGroup(samples, [](const GroupRewards& group) {
       std::vector<double> advantages;
       for (const double reward : group.rewards) advantages.push_back(reward - group.mean());

@@ -17,7 +17,7 @@ class Grpo : public Advantage {
  public:
   explicit Grpo(GrpoOptions options) : options_(options) {}
 
-  std::vector<double> Compute(std::span<const RewardedSample> samples) const override {
+  Estimate Compute(std::span<const RewardedSample> samples) const override {
     return ForEachGroup(samples, [this](const GroupRewards& group) {
       const double scale = options_.std_normalize ? Scale(group) : 1;
       std::vector<double> advantages;

@@ -7,7 +7,7 @@ namespace {
 
 class MaxRl : public Advantage {
  public:
-  std::vector<double> Compute(std::span<const RewardedSample> samples) const override {
+  Estimate Compute(std::span<const RewardedSample> samples) const override {
     return ForEachGroup(samples, [](const GroupRewards& group) {
       const double mean = group.mean();
       std::vector<double> advantages;

@@ -7,7 +7,7 @@ namespace {
 
 class Rloo : public Advantage {
  public:
-  std::vector<double> Compute(std::span<const RewardedSample> samples) const override {
+  Estimate Compute(std::span<const RewardedSample> samples) const override {
     return ForEachGroup(samples, [](const GroupRewards& group) {
       const auto n = static_cast<double>(group.rewards.size());
       std::vector<double> advantages;
