@@ -33,6 +33,7 @@ struct DraftRequest {
   SamplingKey key;                     // what draws the sample's next token: SamplingUniform(key, tokens->size() + i)
   int32_t most;                        // tokens wanted at most, at least 1
   std::vector<DraftedToken> draft;     // Written by the Drafter: at most `most`
+  int64_t read = 0;                    // Written by the Drafter: tokens of the text that it had to read first
 };
 
 // What a draft token costs.

@@ -137,8 +137,8 @@ class Session {
       planned.trust = (sequence.drafts_drawn + kPriorTrust) / (sequence.drafts_expected + kPriorTrust);
       // The pass itself draws one more than the draft has tokens.
       const int32_t left = options_.max_new_tokens - static_cast<int32_t>(sequence.sample.tokens.size()) - 1;
-      planned.request = {IdOf(sequence),  sequence.prompt,      &sequence.sample.tokens,
-                         KeyOf(sequence), std::min(most, left), {}};
+      planned.request = {
+          IdOf(sequence), sequence.prompt, &sequence.sample.tokens, KeyOf(sequence), std::min(most, left), {}, 0};
     }
     for (PlannedDraft& planned : planned_) {
       if (planned.request.most > 0) requests.push_back(&planned.request);

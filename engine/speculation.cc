@@ -18,10 +18,12 @@ constexpr int32_t kMostToAsk = 64;
 // Row counts beyond those seen are taken to be cheap, so that they are tried: one pass then tells.
 constexpr double kUntriedPrice = 0.5;
 constexpr int64_t kExactRows = 32;
-constexpr double kNewShare = 0.25;     // of an observation in a running mean
-constexpr double kMostOutlier = 2;     // a pass that someone else slowed down counts at most so many times the mean
-constexpr double kPriorTrials = 8;     // observations that the first guess is worth
-constexpr double kPriorMean = 0.6;     // acceptance before anything was seen
+constexpr int64_t kReadByToken =
+    8;                              // what a draft model reads of a sample between two drafts, where it is not a prompt
+constexpr double kNewShare = 0.25;  // of an observation in a running mean
+constexpr double kMostOutlier = 2;  // a pass that someone else slowed down counts at most so many times the mean
+constexpr double kPriorTrials = 8;  // observations that the first guess is worth
+constexpr double kPriorMean = 0.6;  // acceptance before anything was seen
 constexpr double kTallyMemory = 2000;  // observations
 constexpr double kMostChance = 0.98;
 
@@ -141,8 +143,10 @@ void SpeculationPlanner::Choose(int64_t rows, int64_t rows_left, std::span<Plann
   };
   std::vector<Candidate> candidates;
   size_t deepest = 0;
+  int64_t read = 0;
   for (size_t i = 0; i < drafts.size(); ++i) {
     double chance = 1;
+    read += drafts[i].request.read;
     for (const DraftedToken& token : drafts[i].request.draft) {
       chance *= std::min(kMostChance, acceptance_.Chance(token.confidence) * drafts[i].trust);
       candidates.push_back({chance, i});
@@ -154,7 +158,9 @@ void SpeculationPlanner::Choose(int64_t rows, int64_t rows_left, std::span<Plann
         static_cast<int32_t>(std::min<int64_t>(std::max<int64_t>(0, rows_left), drafts[i].request.draft.size()));
     rows_left -= drafts[i].length;
   }
-  if (deepest > 0 && drafter_.cost() == DraftCost::kModelPass) {
+  // A pass that reads a prompt says little of what a token costs after it.
+  const bool reads_prompts = read > kReadByToken * static_cast<int64_t>(drafts.size());
+  if (deepest > 0 && drafter_.cost() == DraftCost::kModelPass && !reads_prompts) {
     drafting_.Observe(static_cast<int64_t>(drafts.size()), propose_s / static_cast<double>(deepest));
   }
   if (check_every_draft_) return;

@@ -95,7 +95,11 @@ class DraftModelDrafter : public Drafter {
                                 "; samples beyond them are decoded plainly");
       }
     }
-    for (Active& each : active_) ReturnToText(each);
+    for (Active& each : active_) {
+      ReturnToText(each);
+      const size_t length = each.request->prompt->tokens.size() + each.request->tokens->size();
+      each.request->read = static_cast<int64_t>(length - each.runner->computed.size());
+    }
     while (!active_.empty()) {
       Advance();
       std::erase_if(active_,

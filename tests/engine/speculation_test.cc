@@ -253,6 +253,29 @@ TEST(Planner, ChecksNothingWhereARowCostsAToken) {
   EXPECT_GT(planner.MostToAsk(20), 0);  // a smaller batch is another matter
 }
 
+// Garbage, as if a model had made it.
+class Slow : public Garbage {
+ public:
+  using Garbage::Garbage;
+  DraftCost cost() const override { return DraftCost::kModelPass; }
+  double relative_cost() const override { return 0.05; }
+};
+
+TEST(Planner, ReadingAPromptIsNotThePriceOfAToken) {
+  Slow drafter(41);
+  SpeculationPlanner planner(drafter);
+  for (const int64_t rows : {1, 2, 4, 8, 16}) planner.cost().Observe(rows, 0.030 + 0.0001 * rows);
+  ASSERT_GT(planner.MostToAsk(1), 0);
+  std::vector<PlannedDraft> drafts = {Draft(2, 0.9f)};
+  drafts[0].request.read = 300;
+  planner.Choose(1, 100, drafts, 0.200);
+  int paused = 0;
+  while (planner.MostToAsk(1) == 0) ASSERT_LT(++paused, 4);  // a first loss is a pause, and no verdict
+  drafts[0].request.read = 1;
+  planner.Choose(1, 100, drafts, 0.200);  // now it is the price
+  for (int pass = 0; pass < 10; ++pass) EXPECT_EQ(planner.MostToAsk(1), 0);
+}
+
 TEST(Planner, LearnsThatADrafterIsOftenWrong) {
   Garbage drafter(41);
   SpeculationPlanner planner(drafter);
