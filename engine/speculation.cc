@@ -19,11 +19,12 @@ constexpr int32_t kMostToAsk = 64;
 constexpr double kUntriedPrice = 0.5;
 constexpr int64_t kExactRows = 32;
 constexpr int64_t kReadByToken =
-    8;                              // what a draft model reads of a sample between two drafts, where it is not a prompt
-constexpr double kNewShare = 0.25;  // of an observation in a running mean
-constexpr double kMostOutlier = 2;  // a pass that someone else slowed down counts at most so many times the mean
-constexpr double kPriorTrials = 8;  // observations that the first guess is worth
-constexpr double kPriorMean = 0.6;  // acceptance before anything was seen
+    8;  // what a draft model reads of a sample between two drafts, where it is not a prompt
+constexpr double kReadingPasses = 32;  // over which what it cost to read a text is to pay off
+constexpr double kNewShare = 0.25;     // of an observation in a running mean
+constexpr double kMostOutlier = 2;     // a pass that someone else slowed down counts at most so many times the mean
+constexpr double kPriorTrials = 8;     // observations that the first guess is worth
+constexpr double kPriorMean = 0.6;     // acceptance before anything was seen
 constexpr double kTallyMemory = 2000;  // observations
 constexpr double kMostChance = 0.98;
 
@@ -183,7 +184,14 @@ void SpeculationPlanner::Choose(int64_t rows, int64_t rows_left, std::span<Plann
   for (size_t n = 0; n < chosen; ++n) ++drafts[candidates[n].draft].length;
   since_plain_ += chosen > 0 ? 1 : 0;
   // One bad draft says little: what counts is whether asking pays in the mean.
-  const double net_s = saved_s - propose_s;
+  const double reading_s = reads_prompts
+                               ? std::max(0.0, propose_s - static_cast<double>(deepest) *
+                                                               DraftingSeconds(static_cast<int64_t>(drafts.size())))
+                               : 0;
+  reading_debt_s_ += reading_s;
+  const double instalment_s = reading_debt_s_ / kReadingPasses;
+  reading_debt_s_ -= instalment_s;
+  const double net_s = saved_s - (propose_s - reading_s) - instalment_s;
   if (net_s > 0) pause_ = 1;
   worth_s_ += kNewShare * (net_s - worth_s_);
   if (worth_s_ >= 0) return;

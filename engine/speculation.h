@@ -92,6 +92,7 @@ class SpeculationPlanner {
   PassCost cost_;
   Acceptance acceptance_;
   PassCost drafting_;             // seconds of a drafted token by samples, where a model drafts
+  double reading_debt_s_ = 0;     // what reading texts took and later passes have not paid yet
   double worth_s_ = 0;            // running mean of what asking for drafts promised to save, less what it took
   int64_t since_plain_ = 0;       // passes with drafts in a row
   int64_t wait_ = 0, pause_ = 1;  // passes until drafts are asked for again, and how many the next time
