@@ -1,6 +1,7 @@
 #include "trainer/advantage.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "engine/base/check.h"
@@ -46,6 +47,33 @@ Estimate ForEachGroup(std::span<const RewardedSample> samples,
     for (size_t i = 0; i < places.size(); ++i) advantages[places[i]] = estimated[i];
   }
   return OnEveryToken(samples, advantages);
+}
+
+Estimate Whiten(std::span<const RewardedSample> samples, const std::vector<std::vector<double>>& values) {
+  HONE_CHECK(samples.size() == values.size());
+  constexpr double kEpsilon = 1e-8;
+  double count = 0, sum = 0, squares = 0, first = 0;
+  bool all_equal = true;
+  for (const std::vector<double>& list : values) {
+    for (const double value : list) {
+      if (count == 0) first = value;
+      all_equal &= value == first;
+      ++count;
+      sum += value;
+    }
+  }
+  const double mean = sum / std::max(count, 1.0);
+  for (const std::vector<double>& list : values) {
+    for (const double value : list) squares += (value - mean) * (value - mean);
+  }
+  const double scale = all_equal ? 0 : 1 / std::sqrt(squares / (count - 1) + kEpsilon);
+  Estimate result;
+  for (size_t i = 0; i < samples.size(); ++i) {
+    std::vector<float>& advantages = result.advantages.emplace_back(samples[i].tokens, 0.0f);
+    HONE_CHECK(values[i].empty() || values[i].size() == advantages.size());
+    for (size_t t = 0; t < values[i].size(); ++t) advantages[t] = static_cast<float>((values[i][t] - mean) * scale);
+  }
+  return result;
 }
 
 }  // namespace hone

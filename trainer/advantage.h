@@ -64,10 +64,19 @@ Estimate OnEveryToken(std::span<const RewardedSample> samples, const std::vector
 Estimate ForEachGroup(std::span<const RewardedSample> samples,
                       const std::function<std::vector<double>(const GroupRewards&)>& estimate);
 
+// values [sample][token] -> advantages of mean 0 and variance 1 over all of these tokens: (x - mean) / sqrt(variance + 1e-8), the variance with
+// n - 1, as in verl. A sample whose list is empty counts in neither and gets zeros. Values that are all equal become 0, exactly.
+Estimate Whiten(std::span<const RewardedSample> samples, const std::vector<std::vector<double>>& values);
+
 // Factories, one per file in trainer/advantage/; recipes/components.def is the menu.
 absl::StatusOr<std::unique_ptr<Advantage>> NewGrpo(Spec& spec);
 absl::StatusOr<std::unique_ptr<Advantage>> NewDrGrpo(Spec& spec);
 absl::StatusOr<std::unique_ptr<Advantage>> NewRloo(Spec& spec);
 absl::StatusOr<std::unique_ptr<Advantage>> NewMaxRl(Spec& spec);
+absl::StatusOr<std::unique_ptr<Advantage>> NewOpo(Spec& spec);
+absl::StatusOr<std::unique_ptr<Advantage>> NewReward(Spec& spec);
+absl::StatusOr<std::unique_ptr<Advantage>> NewRemax(Spec& spec);
+absl::StatusOr<std::unique_ptr<Advantage>> NewReinforcePlusPlus(Spec& spec);
+absl::StatusOr<std::unique_ptr<Advantage>> NewReinforcePlusPlusBaseline(Spec& spec);
 
 }  // namespace hone

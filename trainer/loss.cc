@@ -5,9 +5,9 @@
 namespace hone {
 
 std::vector<float> LossWeights(Aggregation aggregation, const std::vector<int32_t>& lengths, double norm_length) {
-  if (aggregation == Aggregation::kSampleMean || aggregation == Aggregation::kPairMean) {
-    const size_t values = lengths.size() / (aggregation == Aggregation::kPairMean ? 2 : 1);
-    return std::vector<float>(values, 1 / static_cast<float>(values));
+  if (aggregation == Aggregation::kPairMean) {
+    const size_t pairs = lengths.size() / 2;
+    return std::vector<float>(pairs, 1 / static_cast<float>(pairs));
   }
   double tokens = 0, sequences = 0;
   for (const int32_t length : lengths) {
@@ -15,6 +15,10 @@ std::vector<float> LossWeights(Aggregation aggregation, const std::vector<int32_
     sequences += length > 0 ? 1 : 0;
   }
   std::vector<float> weights;
+  if (aggregation == Aggregation::kSampleMean) {
+    for (const int32_t length : lengths) weights.push_back(length > 0 ? 1 / static_cast<float>(sequences) : 0);
+    return weights;
+  }
   for (const int32_t length : lengths) {
     double weight = 0;
     switch (aggregation) {
@@ -39,10 +43,10 @@ std::vector<float> LossWeights(Aggregation aggregation, const std::vector<int32_
   return weights;
 }
 
-absl::StatusOr<AggregationOptions> ReadAggregation(Spec& spec) {
+absl::StatusOr<AggregationOptions> ReadAggregation(Spec& spec, Aggregation fallback) {
   const std::vector<std::string> names = {"token_mean", "seq_mean_token_mean", "seq_mean_token_sum",
                                           "seq_mean_token_sum_norm"};
-  const std::string name = spec.Choice("aggregation", "token_mean", names);
+  const std::string name = spec.Choice("aggregation", names[static_cast<size_t>(fallback)], names);
   AggregationOptions options;
   options.aggregation = static_cast<Aggregation>(std::find(names.begin(), names.end(), name) - names.begin());
   if (options.aggregation != Aggregation::kSeqMeanTokenSumNorm) return options;

@@ -32,7 +32,7 @@ struct AggregationOptions {
   Aggregation aggregation = Aggregation::kTokenMean;
   double norm_length = 1;
 };
-absl::StatusOr<AggregationOptions> ReadAggregation(Spec& spec);
+absl::StatusOr<AggregationOptions> ReadAggregation(Spec& spec, Aggregation fallback = Aggregation::kTokenMean);
 
 // All [tokens], of the trained tokens of a micro-batch, sample after sample; samples and pairs are never split. Only `logprobs` and
 // `log_sum_exp` carry a gradient.
@@ -48,7 +48,7 @@ struct LossInputs {
 
 struct LossOutputs {
   Tensor& values;   // [tokens], or [samples] or [pairs] as the aggregation says
-  Tensor& clipped;  // [tokens] 0 or 1; empty where the loss clips nothing
+  Tensor& clipped;  // [tokens] 0 or 1: the loss lets the token go no further; undefined where it never does so
 };
 
 class Loss {
@@ -57,11 +57,20 @@ class Loss {
   virtual void Compute(const LossInputs& inputs, LossOutputs outputs) const = 0;
   virtual Aggregation aggregation() const = 0;
   virtual bool needs_reference() const { return false; }
+  // The advantage has to be the reward itself (estimator `reward`), and one of 0 teaches like any other.
+  virtual bool takes_rewards() const { return false; }
   virtual double norm_length() const { return 1; }
 };
 
 // Factories, one per file in trainer/loss/; recipes/components.def is the menu.
 absl::StatusOr<std::unique_ptr<Loss>> NewPpoClip(Spec& spec);
+absl::StatusOr<std::unique_ptr<Loss>> NewDecoupledPpo(Spec& spec);
+absl::StatusOr<std::unique_ptr<Loss>> NewTisPpo(Spec& spec);
+absl::StatusOr<std::unique_ptr<Loss>> NewIcepopPpo(Spec& spec);
+absl::StatusOr<std::unique_ptr<Loss>> NewGspo(Spec& spec);
+absl::StatusOr<std::unique_ptr<Loss>> NewCispo(Spec& spec);
+absl::StatusOr<std::unique_ptr<Loss>> NewDppo(Spec& spec);
+absl::StatusOr<std::unique_ptr<Loss>> NewTbrm(Spec& spec);
 absl::StatusOr<std::unique_ptr<Loss>> NewReinforce(Spec& spec);
 absl::StatusOr<std::unique_ptr<Loss>> NewSft(Spec& spec);
 

@@ -1,23 +1,17 @@
 // REINFORCE, https://doi.org/10.1007/BF00992696: -A l, the policy gradient without ratio or clipping.
 #include "engine/base/tensor.h"
-#include "trainer/loss.h"
+#include "trainer/loss_terms.h"
 
 namespace hone {
 namespace {
 
-class Reinforce : public Loss {
+class Reinforce : public TokenLoss {
  public:
-  explicit Reinforce(AggregationOptions aggregation) : aggregation_(aggregation) {}
+  using TokenLoss::TokenLoss;
 
   void Compute(const LossInputs& inputs, LossOutputs outputs) const override {
     outputs.values = -inputs.advantages * inputs.logprobs;
   }
-
-  Aggregation aggregation() const override { return aggregation_.aggregation; }
-  double norm_length() const override { return aggregation_.norm_length; }
-
- private:
-  AggregationOptions aggregation_;
 };
 
 }  // namespace
