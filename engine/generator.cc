@@ -66,7 +66,9 @@ class Session {
 
   // False: cancelled before the end.
   bool Run(std::span<const GenerationRequest> requests, const std::function<bool()>& cancelled) {
+    temperatures_.clear();
     for (size_t i = 0; i < requests.size(); ++i) {
+      temperatures_.push_back(requests[i].temperature.value_or(options_.temperature));
       if (requests[i].samples > 0) scheduler_.Add(i, requests[i].prompt, requests[i].samples);
     }
     while (!scheduler_.done() && !(cancelled && cancelled())) Step(requests);
@@ -288,8 +290,8 @@ class Session {
 
   void AddDraw(const Drawing& drawing, int64_t row) {
     const Sequence& sample = *drawing.sequence;
-    draws_.push_back(
-        {row, KeyOf(sample), static_cast<uint32_t>(static_cast<int32_t>(sample.sample.tokens.size()) + drawing.depth)});
+    const auto position = static_cast<uint32_t>(static_cast<int32_t>(sample.sample.tokens.size()) + drawing.depth);
+    draws_.push_back({row, KeyOf(sample), position, temperatures_[sample.request]});
     drawing_.push_back(drawing);
   }
 
@@ -335,6 +337,7 @@ class Session {
   KvCache cache_;
   Scheduler scheduler_;
   Sampler sampler_;
+  std::vector<float> temperatures_;                  // of each request
   Tensor hidden_;                                    // [rows, hidden_size] of the pass
   std::vector<std::pair<Sequence*, int64_t>> ends_;  // samples whose last token is that row of the pass
   std::map<size_t, Tensor> read_;                    // request -> [1, hidden_size] of its prompt's last token

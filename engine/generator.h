@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -38,6 +39,7 @@ struct GenerationOptions {
 struct GenerationRequest {
   const Prompt* prompt;
   int32_t samples;
+  std::optional<float> temperature = std::nullopt;  // where it is not the options'
 };
 
 struct GeneratorLimits {

@@ -17,7 +17,8 @@ void Sampler::Sample(const Tensor& hidden, const std::vector<Draw>& draws, std::
   const int64_t vocab = model_.config().vocab_size, count = static_cast<int64_t>(draws.size());
   tokens.resize(count);
   logprobs.resize(count);
-  filters_.resize(std::max(filters_.size(), draws.size()), filter_);
+  filters_.assign(draws.size(), filter_);
+  for (size_t i = 0; i < draws.size(); ++i) filters_[i].temperature = draws[i].temperature;
   uniform_.clear();
   for (const Draw& draw : draws) uniform_.push_back(SamplingUniform(draw.key, draw.position));
   const int64_t most = std::max<int64_t>(1, kLogitBytes / (vocab * static_cast<int64_t>(sizeof(float))));
@@ -32,7 +33,7 @@ void Sampler::Sample(const Tensor& hidden, const std::vector<Draw>& draws, std::
     }
     Tensor logits = ops::Logits(model_.pool(), ops::SelectRows(hidden, rows), model_.head(), vocab);
     if (rows.size() < sources.size()) logits = ops::SelectRows(logits, sources);
-    kernels::SampleTokens(model_.pool(), logits.const_data_ptr<float>(), end - first, vocab, filters_.data(),
+    kernels::SampleTokens(model_.pool(), logits.const_data_ptr<float>(), end - first, vocab, filters_.data() + first,
                           uniform_.data() + first, tokens.data() + first, logprobs.data() + first);
   }
 }

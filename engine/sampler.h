@@ -16,6 +16,7 @@ struct Draw {
   int64_t row;  // of the hidden states; draws of one row stand together
   SamplingKey key;
   uint32_t position;  // among the sample's own tokens
+  float temperature;  // instead of the filter's
 };
 
 class Sampler {
@@ -31,7 +32,7 @@ class Sampler {
  private:
   const Model& model_;
   const kernels::SamplingFilter filter_;
-  std::vector<kernels::SamplingFilter> filters_;  // the same for every draw
+  std::vector<kernels::SamplingFilter> filters_;  // one for each draw
   std::vector<double> uniform_;
 };
 

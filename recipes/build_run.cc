@@ -61,6 +61,26 @@ absl::Status CheckLossFitsKind(const proto::Stage& stage) {
   return absl::OkStatus();
 }
 
+// What the advantage is made of is there, and is what the loss wants.
+absl::Status CheckAdvantage(const RecipeLocations& locations, const std::string& path, const proto::Stage& recipe,
+                            const Stage& stage) {
+  const std::string loss = recipe.loss().substr(0, recipe.loss().find('('));
+  const std::string advantage = recipe.advantage().substr(0, recipe.advantage().find('('));
+  if (stage.advantage->needs() == AdvantageNeeds::kGroups && stage.samples_per_prompt < 2) {
+    return At(
+        locations, path + ".samples_per_prompt",
+        InputError("'samples_per_prompt' is ", stage.samples_per_prompt, ", wanted at least 2: advantage '", advantage,
+                   "' compares the answers to one prompt with each other; remax, "
+                   "reinforce_plus_plus and reward need only 1"));
+  }
+  if (stage.loss->takes_rewards() && advantage != "reward") {
+    return At(locations, path + ".advantage",
+              InputError("loss '", loss, "' learns from rewards as they are, advantage '", advantage,
+                         "' changes them; use advantage: \"reward\""));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Stage> BuildStage(const RecipeLocations& locations, const std::string& path, proto::Stage& recipe) {
   Stage stage;
   const bool is_rl = recipe.kind() == proto::Stage::RL;
@@ -88,6 +108,7 @@ absl::StatusOr<Stage> BuildStage(const RecipeLocations& locations, const std::st
   stage.minibatches = recipe.minibatches();
   stage.samples_every = recipe.samples_every();
   HONE_BUILD_AT(stage.advantage, path + ".advantage", BuildAdvantage(recipe.advantage(), recipe.mutable_advantage()));
+  HONE_RETURN_IF_ERROR(CheckAdvantage(locations, path, recipe, stage));
   return stage;
 }
 

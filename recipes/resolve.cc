@@ -268,10 +268,6 @@ class Resolver {
     stage.set_samples_every(stage.samples_every());
 
     const int prompts = stage.prompts_per_step(), samples = stage.samples_per_prompt();
-    if (samples < 2) {
-      return Error(path + ".samples_per_prompt", "'samples_per_prompt' is ", samples,
-                   ", wanted at least 2: an advantage compares the answers to one prompt with each other");
-    }
     if (int64_t{prompts} * samples > kMaxSamplesPerStep) {
       return Error(path + ".samples_per_prompt", "prompts_per_step ", prompts, " x samples_per_prompt ", samples,
                    " is more than ", kMaxSamplesPerStep, " samples a step");

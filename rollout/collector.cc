@@ -30,18 +30,24 @@ absl::Status DecodeSample(const Tokenizer& tokenizer, const std::vector<std::str
 }
 
 absl::StatusOr<Rollout> Collector::Collect(std::vector<Prompt> prompts, int32_t samples_per_prompt,
-                                           const GenerationOptions& options,
-                                           const std::function<bool()>& cancelled) const {
+                                           const GenerationOptions& options, const std::function<bool()>& cancelled,
+                                           GreedyAnswer greedy) const {
   const Clock::time_point start = Clock::now();
   Rollout rollout;
   rollout.groups.resize(prompts.size());
   std::vector<GenerationRequest> requests;
+  std::vector<size_t> group_of;  // each request's
   for (size_t i = 0; i < prompts.size(); ++i) {
     Group& group = rollout.groups[i];
     group.prompt = std::move(prompts[i]);
     if (group.prompt.tokens.empty()) HONE_RETURN_IF_ERROR(EncodePrompt(*tokenizer_, group.prompt));
     group.samples.resize(samples_per_prompt);
     requests.push_back({&group.prompt, samples_per_prompt});
+    group_of.push_back(i);
+    if (greedy == GreedyAnswer::kNone) continue;
+    group.greedy.emplace();
+    requests.push_back({&group.prompt, 1, /*temperature=*/0.0f});  // beside its prompt, whose pages it shares
+    group_of.push_back(i);
   }
   std::unique_ptr<VerifyPool> pool;
   if (verifier_ != nullptr) pool = std::make_unique<VerifyPool>(verifier_, VerifyPoolOptions{});
@@ -50,8 +56,8 @@ absl::StatusOr<Rollout> Collector::Collect(std::vector<Prompt> prompts, int32_t 
   const auto receive = [&](size_t request, Sample sample) {
     if (absl::Status status = DecodeSample(*tokenizer_, options.stop, sample); !status.ok()) decoding = status;
     rollout.tokens += static_cast<int64_t>(sample.tokens.size());
-    Group& group = rollout.groups[request];
-    Sample& place = group.samples[sample.index];
+    Group& group = rollout.groups[group_of[request]];
+    Sample& place = requests[request].temperature ? *group.greedy : group.samples[sample.index];
     place = std::move(sample);
     if (pool == nullptr) return;
     pool->Submit(&group.prompt, place.text, received++, [&place](const Verdict& verdict) { place.verdict = verdict; });

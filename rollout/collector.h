@@ -22,10 +22,12 @@ struct Rollout {
   std::vector<Group> groups;
   double generate_s = 0;
   double verify_s = 0;  // from the end of generation to the last verdict
-  int64_t tokens = 0;   // sampled
+  int64_t tokens = 0;   // sampled, those of greedy answers included
   GenerationStats generation;
   PoolStats verification;
 };
+
+enum class GreedyAnswer { kNone, kOneAPrompt };
 
 class Collector {
  public:
@@ -33,11 +35,11 @@ class Collector {
   Collector(const Tokenizer* tokenizer, const Verifier* verifier, Generator* generator)
       : tokenizer_(tokenizer), verifier_(verifier), generator_(generator) {}
 
-  // `samples_per_prompt` samples for each prompt. Prompts without tokens are encoded here. Cancelled when cancelled() is true, during generation
-  // or verification.
+  // `samples_per_prompt` samples for each prompt, and Group::greedy if wanted, generated and verified beside them. Prompts without tokens
+  // are encoded here. Cancelled when cancelled() is true, during generation or verification.
   absl::StatusOr<Rollout> Collect(std::vector<Prompt> prompts, int32_t samples_per_prompt,
-                                  const GenerationOptions& options,
-                                  const std::function<bool()>& cancelled = nullptr) const;
+                                  const GenerationOptions& options, const std::function<bool()>& cancelled = nullptr,
+                                  GreedyAnswer greedy = GreedyAnswer::kNone) const;
 
  private:
   const Tokenizer* tokenizer_;

@@ -43,6 +43,12 @@ absl::StatusOr<Lengths> MeanLengths(const Task& task, const Tokenizer& tokenizer
   return lengths;
 }
 
+// Samples and the greedy answers beside them.
+int64_t AnswersPerStep(const Stage& stage) {
+  const bool greedy = stage.advantage != nullptr && stage.advantage->needs() == AdvantageNeeds::kGreedy;
+  return stage.prompts_per_step * (stage.samples_per_prompt + (greedy ? 1 : 0));
+}
+
 void ExplainStage(const Stage& stage, const Lengths& lengths, std::string& text) {
   if (stage.kind == StageKind::kSft) {
     const auto batch = static_cast<double>(stage.batch_size);
@@ -53,12 +59,13 @@ void ExplainStage(const Stage& stage, const Lengths& lengths, std::string& text)
         batch * lengths.answer);
     return;
   }
-  const int64_t samples = stage.prompts_per_step * stage.samples_per_prompt;
+  const int64_t samples = stage.prompts_per_step * stage.samples_per_prompt, answers = AnswersPerStep(stage);
   absl::StrAppendFormat(&text,
-                        "# stage %s: %d steps, each %d prompts x %d samples = %d samples, at most %d sampled tokens, "
+                        "# stage %s: %d steps, each %d prompts x %d samples = %d samples%s, at most %d sampled tokens, "
                         "%d optimizer step%s\n",
                         stage.name, stage.steps, stage.prompts_per_step, stage.samples_per_prompt, samples,
-                        samples * stage.max_new_tokens, stage.minibatches, stage.minibatches == 1 ? "" : "s");
+                        answers == samples ? "" : absl::StrFormat(" and %d greedy answers", answers - samples),
+                        answers * stage.max_new_tokens, stage.minibatches, stage.minibatches == 1 ? "" : "s");
 }
 
 }  // namespace
@@ -84,7 +91,7 @@ absl::StatusOr<std::string> Explain(const RunOptions& options) {
   for (const Stage& stage : options.stages) {
     ExplainStage(stage, lengths, text);
     rows = std::max(rows, stage.microbatch_tokens);
-    samples = std::max(samples, stage.prompts_per_step * stage.samples_per_prompt);
+    samples = std::max(samples, AnswersPerStep(stage));
     new_tokens = std::max<int64_t>(new_tokens, stage.max_new_tokens);
   }
   const double state = 4.0 * 4 * static_cast<double>(parameters);

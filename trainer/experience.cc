@@ -1,22 +1,45 @@
 #include "trainer/experience.h"
 
 #include <algorithm>
+#include <optional>
 
 namespace hone {
+namespace {
 
-std::vector<TrainGroup> TrainedGroups(const Advantage& advantage, std::vector<Group>& groups, Metrics& metrics) {
+// Scores that differ among the samples with a verdict.
+bool ScoresDiffer(const Group& group) {
+  std::optional<double> first;
+  for (const Sample& sample : group.samples) {
+    if (!sample.verdict.score) continue;
+    if (!first) first = sample.verdict.score;
+    if (*sample.verdict.score != *first) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+std::vector<TrainGroup> TrainedGroups(const Advantage& advantage, GroupsTaken taken, std::vector<Group>& groups,
+                                      Metrics& metrics) {
   std::vector<RewardedSample> rewarded;
   for (size_t i = 0; i < groups.size(); ++i) {
+    const std::optional<double> greedy = groups[i].greedy ? groups[i].greedy->verdict.score : std::nullopt;
     for (const Sample& sample : groups[i].samples) {
-      rewarded.push_back({sample.verdict.score, static_cast<int32_t>(i), static_cast<int32_t>(sample.tokens.size())});
+      rewarded.push_back({.reward = sample.verdict.score,
+                          .group = static_cast<int32_t>(i),
+                          .tokens = static_cast<int32_t>(sample.tokens.size()),
+                          .greedy_reward = greedy});
     }
   }
   Estimate estimate = advantage.Compute(rewarded);
   std::vector<TrainGroup> trained;
   size_t next = 0;
+  double zero_variance = 0, largest = 0;
   for (Group& group : groups) {
     TrainGroup candidate{&group.prompt.tokens, {}};
     bool carries_gradient = false;
+    zero_variance += ScoresDiffer(group) ? 0 : 1;
+    largest = std::max(largest, static_cast<double>(group.samples.size()));
     for (Sample& sample : group.samples) {
       sample.advantages = std::move(estimate.advantages[next++]);
       if (!sample.verdict.score) continue;
@@ -27,11 +50,12 @@ std::vector<TrainGroup> TrainedGroups(const Advantage& advantage, std::vector<Gr
                                    .advantages = &sample.advantages,
                                    .policy_version = sample.policy_version});
     }
-    if (carries_gradient) trained.push_back(std::move(candidate));
+    if (carries_gradient || (taken == GroupsTaken::kWithVerdict && !candidate.samples.empty()))
+      trained.push_back(std::move(candidate));
   }
-  const auto count = static_cast<double>(groups.size()), kept = static_cast<double>(trained.size());
-  metrics.Set("group/zero_variance", (count - kept) / count);
-  metrics.Set("group/trained", kept / count);
+  const auto count = static_cast<double>(groups.size());
+  if (largest > 1) metrics.Set("group/zero_variance", zero_variance / count);
+  metrics.Set("group/trained", static_cast<double>(trained.size()) / count);
   return trained;
 }
 

@@ -10,8 +10,15 @@
 
 namespace hone {
 
-// Fills Sample::advantages. Returns the groups with an advantage other than 0, without samples that have no verdict; the others teach
-// nothing and are left out. Pointers lead into `groups`. Metrics: group/zero_variance, group/trained.
-std::vector<TrainGroup> TrainedGroups(const Advantage& advantage, std::vector<Group>& groups, Metrics& metrics);
+// Which groups an update takes.
+enum class GroupsTaken {
+  kWithAdvantage,  // with an advantage other than 0: the others have no gradient
+  kWithVerdict,    // with any verdict: the loss has a gradient without advantages
+};
+
+// Fills Sample::advantages. Returns the groups taken, without samples that have no verdict. Pointers lead into `groups`. Metrics:
+// group/trained, and group/zero_variance, the share of groups whose scores do not differ, where prompts have several samples.
+std::vector<TrainGroup> TrainedGroups(const Advantage& advantage, GroupsTaken taken, std::vector<Group>& groups,
+                                      Metrics& metrics);
 
 }  // namespace hone

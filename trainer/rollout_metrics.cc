@@ -13,18 +13,42 @@ namespace {
 
 constexpr size_t kShownBytes = 160;
 
-// The reason that most samples without a verdict have, the first of them in the alphabet among equals.
+// The samples and the greedy answers.
+std::vector<const Sample*> AllAnswers(const std::vector<Group>& groups) {
+  std::vector<const Sample*> answers;
+  for (const Group& group : groups) {
+    for (const Sample& sample : group.samples) answers.push_back(&sample);
+    if (group.greedy) answers.push_back(&*group.greedy);
+  }
+  return answers;
+}
+
+// The reason that most answers without a verdict have, the first of them in the alphabet among equals.
 std::pair<std::string, int64_t> CommonestReason(const std::vector<Group>& groups) {
   std::map<std::string, int64_t> reasons;
-  for (const Group& group : groups) {
-    for (const Sample& sample : group.samples) {
-      if (!sample.verdict.score) ++reasons[sample.verdict.reason];
-    }
+  for (const Sample* sample : AllAnswers(groups)) {
+    if (!sample->verdict.score) ++reasons[sample->verdict.reason];
   }
   const auto most = std::max_element(reasons.begin(), reasons.end(),
                                      [](const auto& a, const auto& b) { return a.second < b.second; });
   if (most == reasons.end()) return {};
   return {most->first, most->second};
+}
+
+void AddGreedyMetrics(const std::vector<Group>& groups, Metrics& metrics) {
+  double answers = 0, scored = 0, sum = 0, tokens = 0;
+  for (const Group& group : groups) {
+    if (!group.greedy) continue;
+    ++answers;
+    tokens += static_cast<double>(group.greedy->tokens.size());
+    if (!group.greedy->verdict.score) continue;
+    ++scored;
+    sum += *group.greedy->verdict.score;
+  }
+  if (answers == 0) return;
+  if (scored > 0) metrics.Set("greedy/reward_mean", sum / scored);
+  metrics.Set("greedy/verdict_none", (answers - scored) / answers);
+  metrics.Set("greedy/length_mean", tokens / answers);
 }
 
 }  // namespace
@@ -71,6 +95,7 @@ void AddRolloutMetrics(const Rollout& rollout, Metrics& metrics) {
   metrics.Set("sample/length_mean", tokens / samples);
   metrics.Set("sample/length_max", longest);
   metrics.Set("sample/truncated_fraction", truncated / samples);
+  AddGreedyMetrics(rollout.groups, metrics);
 }
 
 void AddDrafterMetrics(const Rollout& rollout, Metrics& metrics) {
@@ -86,11 +111,9 @@ void AddDrafterMetrics(const Rollout& rollout, Metrics& metrics) {
 
 absl::Status CheckVerdicts(const std::vector<Group>& groups, double max_no_verdict) {
   int64_t samples = 0, none = 0;
-  for (const Group& group : groups) {
-    for (const Sample& sample : group.samples) {
-      ++samples;
-      none += sample.verdict.score ? 0 : 1;
-    }
+  for (const Sample* sample : AllAnswers(groups)) {
+    ++samples;
+    none += sample->verdict.score ? 0 : 1;
   }
   if (static_cast<double>(none) <= max_no_verdict * static_cast<double>(samples)) return absl::OkStatus();
   const auto [reason, count] = CommonestReason(groups);
@@ -102,8 +125,10 @@ absl::Status CheckVerdicts(const std::vector<Group>& groups, double max_no_verdi
 }
 
 NoSignal WhyNoSignal(const std::vector<Group>& groups) {
-  int64_t samples = 0, scored = 0, solved = 0, truncated = 0, failed = 0;
+  int64_t samples = 0, scored = 0, solved = 0, truncated = 0, failed = 0, greedy = 0, greedy_scored = 0;
   for (const Group& group : groups) {
+    greedy += group.greedy ? 1 : 0;
+    greedy_scored += group.greedy && group.greedy->verdict.score ? 1 : 0;
     for (const Sample& sample : group.samples) {
       ++samples;
       truncated += sample.finish_reason == FinishReason::kLength ? 1 : 0;
@@ -116,6 +141,10 @@ NoSignal WhyNoSignal(const std::vector<Group>& groups) {
   if (scored == 0) {
     return {"no_verdicts",
             absl::StrCat("no sample has a verdict: ", Visible(CommonestReason(groups).first, kShownBytes))};
+  }
+  if (greedy > 0 && greedy_scored == 0) {
+    return {"no_greedy_verdicts", absl::StrCat("no greedy answer, the baseline of its prompt, has a verdict: ",
+                                               Visible(CommonestReason(groups).first, kShownBytes))};
   }
   if (truncated == samples) {
     return {"all_truncated",

@@ -175,7 +175,11 @@ double MeanOf(const std::vector<float>& values) {
 absl::Status RunFolder::WriteSamples(int64_t step, const std::vector<Group>& groups) {
   std::string lines;
   for (const Group& group : groups) {
-    for (const Sample& sample : group.samples) {
+    std::vector<const Sample*> samples;
+    for (const Sample& sample : group.samples) samples.push_back(&sample);
+    if (group.greedy) samples.push_back(&*group.greedy);
+    for (const Sample* each : samples) {
+      const Sample& sample = *each;
       const Verdict& verdict = sample.verdict;
       Json json = {{"step", step},
                    {"prompt_key", group.prompt.key},
@@ -185,8 +189,12 @@ absl::Status RunFolder::WriteSamples(int64_t step, const std::vector<Group>& gro
                    {"tokens", sample.tokens.size()},
                    {"finish_reason", sample.finish_reason == FinishReason::kStop ? "stop" : "length"},
                    {"score", verdict.score ? Json(*verdict.score) : Json(nullptr)},
-                   {"reason", verdict.reason},
-                   {"advantage", MeanOf(sample.advantages)}};
+                   {"reason", verdict.reason}};
+      if (group.greedy && each == &*group.greedy) {
+        json["greedy"] = true;
+      } else {
+        json["advantage"] = MeanOf(sample.advantages);
+      }
       lines += Dump(json) + "\n";
     }
   }

@@ -204,15 +204,18 @@ absl::Status TrainLoop::RlStep(const Stage& stage, Metrics& metrics) {
   generation.step = static_cast<uint64_t>(state_.step) + 1;
   generation.policy_version = state_.policy_version;
   const Collector collector(tokenizer_.get(), options_.verifier.get(), generator_.get());
-  HONE_ASSIGN_OR_RETURN(Rollout rollout, collector.Collect(std::move(prompts),
-                                                           static_cast<int32_t>(stage.samples_per_prompt), generation));
+  const bool compares = stage.advantage->needs() == AdvantageNeeds::kGreedy;
+  HONE_ASSIGN_OR_RETURN(
+      Rollout rollout, collector.Collect(std::move(prompts), static_cast<int32_t>(stage.samples_per_prompt), generation,
+                                         nullptr, compares ? GreedyAnswer::kOneAPrompt : GreedyAnswer::kNone));
   AddRolloutMetrics(rollout, metrics);
   if (absl::Status verdicts = CheckVerdicts(rollout.groups, options_.max_no_verdict); !verdicts.ok()) {
     state_.next_prompt = first_prompt;  // the step has not been: it is the next one of whoever resumes
     HONE_RETURN_IF_ERROR(SaveCheckpoint());
     return WorkError("step ", state_.step + 1, ": ", verdicts.message());
   }
-  const std::vector<TrainGroup> groups = TrainedGroups(*stage.advantage, rollout.groups, metrics);
+  const GroupsTaken taken = stage.loss->takes_rewards() ? GroupsTaken::kWithVerdict : GroupsTaken::kWithAdvantage;
+  const std::vector<TrainGroup> groups = TrainedGroups(*stage.advantage, taken, rollout.groups, metrics);
   if (groups.empty()) TellNoSignal(rollout.groups, metrics);
   AddDrafterMetrics(rollout, metrics);
   metrics.Set("staleness/mean", 0);

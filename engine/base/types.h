@@ -52,6 +52,8 @@ struct Sample {
 struct Group {
   Prompt prompt;
   std::vector<Sample> samples;
+  // Written by the Collector where an estimator compares with it: the answer at temperature 0. It trains nothing itself.
+  std::optional<Sample> greedy = std::nullopt;
 };
 
 }  // namespace hone

@@ -159,6 +159,32 @@ TEST(Generator, ForgetsEverythingBetweenRuns) {
   ExpectSame(Generate(*other, prompts, 2, options, {}).samples, samples);
 }
 
+TEST(Generator, ARequestMayHaveATemperatureOfItsOwn) {
+  ThreadPool pool(2);
+  const auto model = SmallModel(&pool);
+  const std::vector<Prompt> prompts = SomePrompts(12, 60, 11);
+  GenerationOptions sampled, greedy;
+  sampled.max_new_tokens = greedy.max_new_tokens = 20;
+  greedy.temperature = 0;
+  const Samples expected = Generate(*model, prompts, 3, sampled, {}).samples;
+  const Samples likeliest = Generate(*model, prompts, 1, greedy, {}).samples;
+  // Each prompt's samples and its greedy answer beside them, with little room.
+  std::vector<GenerationRequest> requests;
+  for (const Prompt& prompt : prompts) {
+    requests.push_back({&prompt, 3});
+    requests.push_back({&prompt, 1, 0.0f});
+  }
+  Samples samples, beside;
+  Generator generator(model.get(), nullptr, Pages(*model, 14, 9, 20));
+  const absl::Status status = generator.Run(requests, sampled, [&](size_t request, Sample sample) {
+    Samples& place = request % 2 == 0 ? samples : beside;
+    place[{prompts[request / 2].key, sample.index}] = std::move(sample);
+  });
+  ASSERT_TRUE(status.ok()) << status;
+  ExpectSame(expected, samples);
+  ExpectSame(likeliest, beside);
+}
+
 TEST(Generator, RandomLimitsEqualOneAtATime) {
   ThreadPool one(1), two(2);
   const auto model = SmallModel(&one), threaded = SmallModel(&two);

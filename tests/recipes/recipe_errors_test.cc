@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "recipes/build.h"
 #include "tools/arguments.h"
@@ -108,6 +110,22 @@ TEST(RecipeErrorsTest, Syntax) {
             "hone: r.textproto: has more than 1048576 bytes; a recipe is a short text");
 }
 
+TEST(RecipeErrorsTest, PartsThatDoNotGoTogether) {
+  CheckEdits({
+      {"minibatches: 2", "loss: \"tbrm\"",
+       "r.textproto:25:3: loss 'tbrm' learns from rewards as they are, advantage 'grpo' changes them; use advantage: "
+       "\"reward\""},
+  });
+  const std::string wrong = LineOf(kGood, {"stage[1].loss=ppo"});
+  EXPECT_TRUE(absl::StartsWith(wrong, "hone: --set stage[1].loss: no loss 'ppo'; have: ")) << wrong;
+  EXPECT_LE(wrong.size(), 400u);
+  // One answer a prompt will do for those that do not compare answers.
+  for (const char* advantage : {"remax", "reward", "reinforce_plus_plus"}) {
+    EXPECT_EQ(LineOf(kGood, {absl::StrCat("stage[1].advantage=", advantage), "stage[1].samples_per_prompt=1"}), "OK");
+  }
+  EXPECT_EQ(LineOf(kGood, {"stage[1].loss=gspo"}), "OK");
+}
+
 TEST(RecipeErrorsTest, MissingAndMisplacedFields) {
   CheckEdits({
       {"task: \"countdown\"", "#",
@@ -164,8 +182,8 @@ TEST(RecipeErrorsTest, Ranges) {
       {"samples_per_prompt: 16", "samples_per_prompt: 0",
        "r.textproto:23:3: 'samples_per_prompt' is 0, wanted a whole number in 1 .. 1048576"},
       {"samples_per_prompt: 16", "samples_per_prompt: 1",
-       "r.textproto:23:3: 'samples_per_prompt' is 1, wanted at least 2: an advantage compares the answers to one "
-       "prompt with each other"},
+       "r.textproto:23:3: 'samples_per_prompt' is 1, wanted at least 2: advantage 'grpo' compares the answers to one "
+       "prompt with each other; remax, reinforce_plus_plus and reward need only 1"},
       {"samples_per_prompt: 16", "samples_per_prompt: 40000",
        "r.textproto:23:3: prompts_per_step 32 x samples_per_prompt 40000 is more than 1048576 samples a step"},
       {"heads: 4", "heads: 5",
@@ -213,7 +231,9 @@ TEST(RecipeErrorsTest, Components) {
        "r.textproto:1:1: countdown: unknown option 'x'; it has no options"},
       {"task:", "verifier: \"sum(countdown=1, style=format(tag=a))\" task:",
        "r.textproto:1:1: sum: style: format: unknown option 'tag'; known: tags, prefilled; did you mean 'tags'?"},
-      {"minibatches: 2", "loss: \"ppo\"", "r.textproto:26:3: no loss 'ppo'; have: ppo_clip, reinforce, sft"},
+      {"minibatches: 2", "loss: \"cispo(dual_clip=3)\"",
+       "r.textproto:26:3: cispo: option 'dual_clip' bounds a loss that grows with the ratio; cispo's weight is bounded "
+       "by clip_high itself, so leave it out"},
       {"minibatches: 2", "loss: \"sft\"",
        "r.textproto:26:3: loss 'sft' ignores rewards, an RL stage would learn nothing from them; use ppo_clip or "
        "reinforce"},

@@ -47,6 +47,32 @@ TEST(WhyNoSignal, NamesTheCause) {
   EXPECT_EQ(cause({Scored(1), Scored(std::nullopt)}), "all_solved");  // of those that have a verdict
 }
 
+TEST(Greedy, CountsApartButForMissingVerdicts) {
+  Rollout rollout;
+  rollout.groups = OneGroup({Scored(1), Scored(0)});
+  rollout.groups.push_back(rollout.groups[0]);
+  rollout.groups[0].greedy = Scored(0.25);
+  rollout.groups[1].greedy = Scored(std::nullopt, FinishReason::kStop, "died");
+  rollout.groups[0].greedy->tokens = {1, 2, 3};
+  Metrics metrics;
+  AddRolloutMetrics(rollout, metrics);
+  EXPECT_EQ(metrics.Find("reward/mean"), 0.5);
+  EXPECT_EQ(metrics.Find("verdict/none"), 0);
+  EXPECT_EQ(metrics.Find("greedy/reward_mean"), 0.25);
+  EXPECT_EQ(metrics.Find("greedy/verdict_none"), 0.5);
+  EXPECT_EQ(metrics.Find("greedy/length_mean"), 1.5);
+  EXPECT_THAT(std::string(CheckVerdicts(rollout.groups, 0).message()), HasSubstr("1 of 6 samples have no verdict"));
+  EXPECT_EQ(WhyNoSignal(rollout.groups).name, "equal_rewards");
+  rollout.groups[0].greedy->verdict = rollout.groups[1].greedy->verdict;
+  const NoSignal cause = WhyNoSignal(rollout.groups);
+  EXPECT_EQ(cause.name, "no_greedy_verdicts");
+  EXPECT_THAT(cause.explanation, HasSubstr("died"));
+  Metrics none;
+  rollout.groups = OneGroup({Scored(1)});
+  AddRolloutMetrics(rollout, none);
+  EXPECT_FALSE(none.Find("greedy/verdict_none").has_value());
+}
+
 TEST(RolloutMetrics, WithoutVerdictASampleCountsInNoRewardStatistic) {
   Rollout rollout;
   rollout.groups = OneGroup({Scored(1), Scored(0), Scored(std::nullopt), Scored(std::nullopt)});
