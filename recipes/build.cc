@@ -13,6 +13,7 @@
 #include "engine/base/text.h"
 #include "engine/drafter.h"
 #include "engine/tokenizer.h"
+#include "recipes/algorithms.h"
 #include "rewards/verifier.h"
 #include "rollout/reward_model.h"
 #include "rollout/task.h"
@@ -109,6 +110,14 @@ constexpr Component<std::unique_ptr<Loss>> kLosses[] = {
 #define LOSS(name, factory, description) {name, factory, description},
 #include "recipes/components.def"
 };
+constexpr Component<KlOptions> kKls[] = {
+#define KL(name, factory, description) {name, factory, description},
+#include "recipes/components.def"
+};
+constexpr Component<ReferenceOptions> kReferences[] = {
+#define REFERENCE(name, factory, description) {name, factory, description},
+#include "recipes/components.def"
+};
 constexpr Component<AdamWOptions> kOptimizers[] = {
 #define OPTIMIZER(name, factory, description) {name, factory, description},
 #include "recipes/components.def"
@@ -182,9 +191,12 @@ Slot MakeSlot(const char* name, const Component<Product> (&menu)[count]) {
 }
 
 std::vector<Slot> AllSlots() {
-  return {MakeSlot("task", kTasks),           MakeSlot("verifier", kVerifiers),   MakeSlot("model", kModels),
-          MakeSlot("tokenizer", kTokenizers), MakeSlot("drafter", kDrafters),     MakeSlot("advantage", kAdvantages),
-          MakeSlot("loss", kLosses),          MakeSlot("optimizer", kOptimizers), MakeSlot("schedule", kSchedules)};
+  return {MakeSlot("task", kTasks),           MakeSlot("verifier", kVerifiers),
+          MakeSlot("model", kModels),         MakeSlot("tokenizer", kTokenizers),
+          MakeSlot("drafter", kDrafters),     MakeSlot("advantage", kAdvantages),
+          MakeSlot("loss", kLosses),          MakeSlot("kl", kKls),
+          MakeSlot("reference", kReferences), MakeSlot("optimizer", kOptimizers),
+          MakeSlot("schedule", kSchedules),   {"algorithm", ListAlgorithms}};
 }
 
 }  // namespace
@@ -207,6 +219,14 @@ absl::StatusOr<std::unique_ptr<Advantage>> BuildAdvantage(absl::string_view spec
 
 absl::StatusOr<std::unique_ptr<Loss>> BuildLoss(absl::string_view spec, std::string* resolved) {
   return Build("loss", kLosses, spec, resolved);
+}
+
+absl::StatusOr<KlOptions> BuildKl(absl::string_view spec, std::string* resolved) {
+  return Build("kl", kKls, spec, resolved);
+}
+
+absl::StatusOr<ReferenceOptions> BuildReference(absl::string_view spec, std::string* resolved) {
+  return Build("reference", kReferences, spec, resolved);
 }
 
 absl::StatusOr<AdamWOptions> BuildOptimizer(absl::string_view spec, std::string* resolved) {

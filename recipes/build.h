@@ -22,6 +22,8 @@ absl::StatusOr<std::unique_ptr<Verifier>> BuildVerifier(absl::string_view spec, 
 absl::StatusOr<std::unique_ptr<Drafter>> BuildDrafter(absl::string_view spec, std::string* resolved = nullptr);
 absl::StatusOr<std::unique_ptr<Advantage>> BuildAdvantage(absl::string_view spec, std::string* resolved = nullptr);
 absl::StatusOr<std::unique_ptr<Loss>> BuildLoss(absl::string_view spec, std::string* resolved = nullptr);
+absl::StatusOr<KlOptions> BuildKl(absl::string_view spec, std::string* resolved = nullptr);
+absl::StatusOr<ReferenceOptions> BuildReference(absl::string_view spec, std::string* resolved = nullptr);
 absl::StatusOr<AdamWOptions> BuildOptimizer(absl::string_view spec, std::string* resolved = nullptr);
 // Over `total_steps` optimizer steps, at least 1.
 absl::StatusOr<Schedule> BuildSchedule(absl::string_view spec, double peak, int64_t total_steps,
@@ -37,9 +39,10 @@ absl::StatusOr<RunOptions> BuildRun(const LoadedRecipe& loaded);
 struct ComponentInfo {
   std::string slot;
   std::string name;
-  std::string spec;         // name(option=default, ...)
-  std::string description;  // without the addresses
-  std::string paper;        // addresses, ", " between them
+  std::string spec;                     // name(option=default, ...)
+  std::string description;              // without the addresses
+  std::string paper;                    // addresses, ", " between them
+  std::vector<std::string> lines = {};  // of an algorithm: the fields that it fills, each with its source
 };
 
 // The slots in the order of a run: task, verifier, ...

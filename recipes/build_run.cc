@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <thread>
 
+#include "recipes/algorithms.h"
 #include "recipes/build.h"
+#include "recipes/combinations.h"
 #include "recipes/recipe.pb.h"
 #include "recipes/resolve.h"
 
@@ -92,7 +94,7 @@ absl::StatusOr<Stage> BuildStage(const RecipeLocations& locations, const std::st
   stage.checkpoint_every = recipe.checkpoint_every();
   stage.evaluate_every = recipe.evaluate_every();
   HONE_BUILD_AT(stage.adamw, path + ".optimizer", BuildOptimizer(recipe.optimizer(), recipe.mutable_optimizer()));
-  const int64_t total_steps = stage.steps * (is_rl ? recipe.minibatches() : 1);
+  const int64_t total_steps = stage.steps * (is_rl ? int64_t{recipe.minibatches()} * recipe.epochs() : 1);
   HONE_BUILD_AT(stage.schedule, path + ".schedule",
                 BuildSchedule(recipe.schedule(), recipe.learning_rate(), total_steps, recipe.mutable_schedule()));
   HONE_BUILD_AT(stage.loss, path + ".loss", BuildLoss(recipe.loss(), recipe.mutable_loss()));
@@ -106,9 +108,15 @@ absl::StatusOr<Stage> BuildStage(const RecipeLocations& locations, const std::st
   stage.max_new_tokens = recipe.max_new_tokens();
   stage.temperature = static_cast<float>(recipe.temperature());
   stage.minibatches = recipe.minibatches();
+  stage.epochs = recipe.epochs();
+  stage.entropy_coef = recipe.entropy_coef();
   stage.samples_every = recipe.samples_every();
   HONE_BUILD_AT(stage.advantage, path + ".advantage", BuildAdvantage(recipe.advantage(), recipe.mutable_advantage()));
   HONE_RETURN_IF_ERROR(CheckAdvantage(locations, path, recipe, stage));
+  HONE_BUILD_AT(stage.kl, path + ".kl", BuildKl(recipe.kl(), recipe.mutable_kl()));
+  if (!recipe.has_reference()) recipe.set_reference(AsksForReference(stage) ? "start" : "none");
+  HONE_BUILD_AT(stage.reference, path + ".reference", BuildReference(recipe.reference(), recipe.mutable_reference()));
+  HONE_RETURN_IF_ERROR(CheckCombinations(locations, path, recipe, stage));
   return stage;
 }
 
@@ -150,8 +158,9 @@ std::string ResolvedText(const proto::Recipe& recipe) {
 }  // namespace
 
 absl::StatusOr<RunOptions> BuildRun(const LoadedRecipe& loaded) {
-  const RecipeLocations& locations = loaded.locations();
+  RecipeLocations locations = loaded.locations();
   proto::Recipe recipe = loaded.recipe();
+  HONE_RETURN_IF_ERROR(ExpandAlgorithms(recipe, locations));
   HONE_RETURN_IF_ERROR(ResolveRecipe(locations, recipe));
   RunOptions options;
   options.name = recipe.name();

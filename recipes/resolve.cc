@@ -66,6 +66,8 @@ constexpr Rule kRlRules[] = {
     // Colder than this a float's softmax has one winner: nothing is explored, and no group has variance.
     {"temperature", Need::kOptional, 0.01, 100},
     {"minibatches", Need::kOptional, 1, kMaxSamplesPerStep},
+    {"epochs", Need::kOptional, 1, 1000},
+    {"entropy_coef", Need::kOptional, 0, 100},
     {"samples_every", Need::kOptional, 0, kMaxInt}};
 
 constexpr Rule kEvaluationRules[] = {{"prompts", Need::kOptional, 0, kMaxSamplesPerStep},
@@ -249,7 +251,7 @@ class Resolver {
   absl::Status ResolveSft(const std::string& path, proto::Stage& stage) const {
     HONE_RETURN_IF_ERROR(Refuse(stage, path,
                                 {"prompts_per_step", "samples_per_prompt", "max_new_tokens", "temperature", "advantage",
-                                 "minibatches", "samples_every"},
+                                 "minibatches", "epochs", "kl", "reference", "entropy_coef", "samples_every"},
                                 "is for stages of kind RL; this one is SFT"));
     HONE_RETURN_IF_ERROR(CheckRules(stage, path, kSftRules));
     if (!stage.has_loss()) stage.set_loss("sft");
@@ -265,6 +267,9 @@ class Resolver {
     stage.set_temperature(stage.temperature());
     stage.set_advantage(stage.advantage());
     stage.set_minibatches(stage.minibatches());
+    stage.set_epochs(stage.epochs());
+    stage.set_kl(stage.kl());
+    stage.set_entropy_coef(stage.entropy_coef());
     stage.set_samples_every(stage.samples_every());
 
     const int prompts = stage.prompts_per_step(), samples = stage.samples_per_prompt();

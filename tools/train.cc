@@ -106,6 +106,9 @@ absl::Status RunTrain(const std::string& recipe_path, const std::vector<std::str
     return absl::OkStatus();
   }
   if (!options.model.path.empty()) HONE_RETURN_IF_ERROR(ReadModelConfig(options.model.path).status());
+  for (const Stage& stage : options.stages) {
+    if (!stage.reference.path.empty()) HONE_RETURN_IF_ERROR(ReadModelConfig(stage.reference.path).status());
+  }
   if (out.empty()) out = FreshFolder(options.name);
   HONE_ASSIGN_OR_RETURN(RunFolder folder, RunFolder::Create(out, options.recipe_text));
   return RunStages(options, folder);

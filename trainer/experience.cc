@@ -17,6 +17,10 @@ bool ScoresDiffer(const Group& group) {
   return false;
 }
 
+bool IsNotZero(const std::vector<float>& advantages) {
+  return std::any_of(advantages.begin(), advantages.end(), [](float value) { return value != 0; });
+}
+
 }  // namespace
 
 std::vector<TrainGroup> TrainedGroups(const Advantage& advantage, GroupsTaken taken, std::vector<Group>& groups,
@@ -28,7 +32,8 @@ std::vector<TrainGroup> TrainedGroups(const Advantage& advantage, GroupsTaken ta
       rewarded.push_back({.reward = sample.verdict.score,
                           .group = static_cast<int32_t>(i),
                           .tokens = static_cast<int32_t>(sample.tokens.size()),
-                          .greedy_reward = greedy});
+                          .greedy_reward = greedy,
+                          .penalties = sample.penalties});
     }
   }
   Estimate estimate = advantage.Compute(rewarded);
@@ -43,10 +48,10 @@ std::vector<TrainGroup> TrainedGroups(const Advantage& advantage, GroupsTaken ta
     for (Sample& sample : group.samples) {
       sample.advantages = std::move(estimate.advantages[next++]);
       if (!sample.verdict.score) continue;
-      carries_gradient |=
-          std::any_of(sample.advantages.begin(), sample.advantages.end(), [](float value) { return value != 0; });
+      carries_gradient |= IsNotZero(sample.advantages);
       candidate.samples.push_back({.tokens = &sample.tokens,
                                    .logprobs = &sample.logprobs,
+                                   .reference = sample.reference.empty() ? nullptr : &sample.reference,
                                    .advantages = &sample.advantages,
                                    .policy_version = sample.policy_version});
     }
@@ -57,6 +62,15 @@ std::vector<TrainGroup> TrainedGroups(const Advantage& advantage, GroupsTaken ta
   if (largest > 1) metrics.Set("group/zero_variance", zero_variance / count);
   metrics.Set("group/trained", static_cast<double>(trained.size()) / count);
   return trained;
+}
+
+bool HasAdvantage(const std::vector<Group>& groups) {
+  for (const Group& group : groups) {
+    for (const Sample& sample : group.samples) {
+      if (IsNotZero(sample.advantages)) return true;
+    }
+  }
+  return false;
 }
 
 }  // namespace hone

@@ -4,6 +4,7 @@
 // In the loss its gradient is the derivative of the estimate itself, as in TRL and verl.
 #pragma once
 
+#include "engine/base/spec.h"
 #include "engine/base/tensor_fwd.h"
 
 namespace hone {
@@ -19,9 +20,18 @@ struct KlOptions {
   KlEstimator estimator = KlEstimator::kK3;
   KlPlace place = KlPlace::kLoss;
   double coef = 0;  // 0: no penalty
+  // Of the adaptive controller (kl_penalty.h): nats that a sample diverges by, all its tokens together; 0 leaves coef as it is.
+  double target = 0;
+  double horizon = 0;  // samples
 };
 
 // l, f [tokens] -> [tokens]. |x| is bounded by 20 inside exp.
 Tensor KlPerToken(KlEstimator estimator, const Tensor& logprobs, const Tensor& reference);
+
+// The recipe's slot `kl`: "none", or an estimator's name with its options.
+absl::StatusOr<KlOptions> ReadNoKl(Spec& spec);
+absl::StatusOr<KlOptions> ReadK1(Spec& spec);
+absl::StatusOr<KlOptions> ReadK2(Spec& spec);
+absl::StatusOr<KlOptions> ReadK3(Spec& spec);
 
 }  // namespace hone

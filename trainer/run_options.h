@@ -12,6 +12,7 @@
 #include "trainer/advantage.h"
 #include "trainer/kl.h"
 #include "trainer/loss.h"
+#include "trainer/reference.h"
 
 namespace hone {
 
@@ -58,7 +59,9 @@ struct Stage {
   float temperature = 1;
   std::unique_ptr<Advantage> advantage;
   KlOptions kl;
+  ReferenceOptions reference;
   int64_t minibatches = 1;
+  int64_t epochs = 1;  // passes over a step's groups, each of `minibatches` optimizer steps
 
   int64_t checkpoint_every = 0;  // 0: only at the stage's end
   int64_t evaluate_every = 0;    // 0: only at the stage's end

@@ -16,6 +16,7 @@
 #include "rollout/evaluation.h"
 #include "trainer/draft_upkeep.h"
 #include "trainer/experience.h"
+#include "trainer/kl_penalty.h"
 #include "trainer/learner.h"
 #include "trainer/new_model.h"
 #include "trainer/rollout_metrics.h"
@@ -61,11 +62,14 @@ class TrainLoop {
   absl::Status Prepare();
   absl::Status NewModelFromRecipe();
   absl::Status LoadFrom(const std::string& folder);
+  // Learner, reference and KL coefficient of a stage that begins or goes on.
+  absl::Status PrepareStage(const Stage& stage);
   // True when the stage is done, false when the run was interrupted.
   absl::StatusOr<bool> RunStage(const Stage& stage);
   absl::Status SftStep(const Stage& stage, Metrics& metrics);
   absl::Status RlStep(const Stage& stage, Metrics& metrics);
   absl::Status Learn(const Stage& stage, const std::vector<TrainGroup>& groups, Metrics& metrics);
+  void CompareWithReference(const Stage& stage, std::vector<Group>& groups, Metrics& metrics) const;
   // A step that trains nothing says why, once as long as the cause stays the same.
   void TellNoSignal(const std::vector<Group>& groups, Metrics& metrics);
   absl::Status EvaluateInto(Metrics& metrics);
@@ -81,10 +85,12 @@ class TrainLoop {
   std::unique_ptr<Tokenizer> tokenizer_;
   std::unique_ptr<Model> model_;
   std::unique_ptr<Generator> generator_;
-  std::unique_ptr<DraftUpkeep> draft_upkeep_;  // null: there is no draft model, or it stays as it is
-  std::unique_ptr<Learner> learner_;           // of the current stage
-  int skipped_updates_ = 0;                    // in a row
-  std::string no_signal_;                      // the last cause that was told
+  std::unique_ptr<DraftUpkeep> draft_upkeep_;   // null: there is no draft model, or it stays as it is
+  std::unique_ptr<Learner> learner_;            // of the current stage, as are the next two
+  std::unique_ptr<ReferencePolicy> reference_;  // null: nothing asks for one
+  std::optional<KlPenalty> kl_;
+  int skipped_updates_ = 0;  // in a row
+  std::string no_signal_;    // the last cause that was told
 };
 
 absl::Status TrainLoop::Prepare() {
@@ -105,6 +111,8 @@ absl::Status TrainLoop::Prepare() {
       target.model != nullptr) {
     draft_upkeep_ = std::make_unique<DraftUpkeep>(target, *model_);
   }
+  for (const Stage& stage : options_.stages)
+    HONE_RETURN_IF_ERROR(CheckReference(stage.reference, model_->config().vocab_size));
   observer_.OnMessage(absl::StrFormat("model: %s, %d parameters, %d tokens in the vocabulary, %d threads",
                                       model_->config().family, model_->parameter_count(), model_->config().vocab_size,
                                       options_.threads));
@@ -124,12 +132,26 @@ absl::Status TrainLoop::LoadFrom(const std::string& folder) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<bool> TrainLoop::RunStage(const Stage& stage) {
+absl::Status TrainLoop::PrepareStage(const Stage& stage) {
   learner_ = std::make_unique<Learner>(model_.get(), stage);
-  if (state_.stage_step > 0) {
-    HONE_RETURN_IF_ERROR(
-        learner_->Load(folder_.CheckpointPath(state_.step) + "/state/optimizer.safetensors", state_.optimizer_steps));
+  kl_.emplace(stage.kl);
+  reference_.reset();
+  const std::string checkpoint = folder_.CheckpointPath(state_.step);
+  const bool goes_on = state_.stage_step > 0;
+  if (goes_on) {
+    HONE_RETURN_IF_ERROR(learner_->Load(checkpoint + "/state/optimizer.safetensors", state_.optimizer_steps));
+    HONE_RETURN_IF_ERROR(kl_->Load(checkpoint));
   }
+  if (stage.reference.kind == ReferenceKind::kNone) return absl::OkStatus();
+  const bool first = state_.stage == 0;
+  const StageStart start{first ? options_.model.path : folder_.CheckpointPath(state_.step - state_.stage_step),
+                         options_.seed, checkpoint};
+  HONE_ASSIGN_OR_RETURN(reference_, ReferencePolicy::New(stage.reference, *model_, goes_on ? &start : nullptr));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> TrainLoop::RunStage(const Stage& stage) {
+  HONE_RETURN_IF_ERROR(PrepareStage(stage));
   observer_.OnStageBegin(stage, state_.stage_step);
   while (state_.stage_step < stage.steps) {
     if (interrupted_()) {
@@ -149,7 +171,7 @@ absl::StatusOr<bool> TrainLoop::RunStage(const Stage& stage) {
     const double step_s = SecondsSince(start);
     metrics.Set("time/step_s", step_s);
     double other_s = step_s;
-    for (const char* part : {"time/generate_s", "time/verify_s", "time/train_s"})
+    for (const char* part : {"time/generate_s", "time/verify_s", "time/reference_s", "time/train_s"})
       other_s -= metrics.Find(part).value_or(0);
     metrics.Set("time/other_s", other_s);
     metrics.Set("memory/rss_bytes", ResidentBytes());
@@ -214,9 +236,14 @@ absl::Status TrainLoop::RlStep(const Stage& stage, Metrics& metrics) {
     HONE_RETURN_IF_ERROR(SaveCheckpoint());
     return WorkError("step ", state_.step + 1, ": ", verdicts.message());
   }
-  const GroupsTaken taken = stage.loss->takes_rewards() ? GroupsTaken::kWithVerdict : GroupsTaken::kWithAdvantage;
-  const std::vector<TrainGroup> groups = TrainedGroups(*stage.advantage, taken, rollout.groups, metrics);
-  if (groups.empty()) TellNoSignal(rollout.groups, metrics);
+  CompareWithReference(stage, rollout.groups, metrics);
+  const bool moves_without_advantage =
+      stage.loss->takes_rewards() || stage.entropy_coef != 0 || (stage.kl.place == KlPlace::kLoss && kl_->coef() != 0);
+  const std::vector<TrainGroup> groups =
+      TrainedGroups(*stage.advantage, moves_without_advantage ? GroupsTaken::kWithVerdict : GroupsTaken::kWithAdvantage,
+                    rollout.groups, metrics);
+  if (groups.empty() || (!stage.loss->takes_rewards() && !HasAdvantage(rollout.groups)))
+    TellNoSignal(rollout.groups, metrics);
   AddDrafterMetrics(rollout, metrics);
   metrics.Set("staleness/mean", 0);
   metrics.Set("staleness/max", 0);
@@ -227,12 +254,22 @@ absl::Status TrainLoop::RlStep(const Stage& stage, Metrics& metrics) {
   if (stage.samples_every > 0 && state_.stage_step % stage.samples_every == 0) {
     HONE_RETURN_IF_ERROR(folder_.WriteSamples(state_.step + 1, rollout.groups));
   }
+  learner_->set_kl_coef(kl_->coef());
   HONE_RETURN_IF_ERROR(Learn(stage, groups, metrics));
+  kl_->Adapt(rollout.groups);
   if (draft_upkeep_ != nullptr) draft_upkeep_->Update(rollout.groups, metrics);
   if (options_.drafter != nullptr) {
     if (const std::string warning = options_.drafter->TakeWarning(); !warning.empty()) observer_.OnMessage(warning);
   }
   return absl::OkStatus();
+}
+
+void TrainLoop::CompareWithReference(const Stage& stage, std::vector<Group>& groups, Metrics& metrics) const {
+  if (reference_ == nullptr) return;
+  const Clock::time_point start = Clock::now();
+  reference_->Score(groups, stage.microbatch_tokens);
+  kl_->Penalize(groups, metrics);
+  metrics.Set("time/reference_s", SecondsSince(start));
 }
 
 void TrainLoop::TellNoSignal(const std::vector<Group>& groups, Metrics& metrics) {
@@ -249,7 +286,8 @@ absl::Status TrainLoop::Learn(const Stage& stage, const std::vector<TrainGroup>&
   UpdateStats sum;
   int64_t updates = 0;
   const std::span<const TrainGroup> all(groups);
-  for (int64_t part = 0; part < minibatches; ++part) {
+  for (int64_t pass = 0; pass < minibatches * stage.epochs; ++pass) {
+    const int64_t part = pass % minibatches;
     const size_t begin = groups.size() * part / minibatches, end = groups.size() * (part + 1) / minibatches;
     const UpdateStats stats = learner_->Update(all.subspan(begin, end - begin), state_.policy_version);
     if (stats.mismatch.value_or(0) != 0) {
@@ -265,6 +303,7 @@ absl::Status TrainLoop::Learn(const Stage& stage, const std::vector<TrainGroup>&
                        " times in a row; lower stage '", stage.name, "' learning_rate or max_grad_norm");
     }
     state_.policy_version += stats.applied ? 1 : 0;
+    if (stats.applied && reference_ != nullptr) reference_->Follow(*model_);
     ++updates;
     sum.loss += stats.loss;
     sum.entropy += stats.entropy;
@@ -314,7 +353,11 @@ absl::Status TrainLoop::SaveCheckpoint() {
   HONE_ASSIGN_OR_RETURN(FolderWriter writer, FolderWriter::Begin(folder_.CheckpointPath(state_.step)));
   HONE_RETURN_IF_ERROR(SaveModel(*model_, *tokenizer_, writer.path(), StorageType::kFloat32));
   HONE_RETURN_IF_ERROR(MakeFolder(writer.path() + "/state"));
-  if (state_.stage_step > 0) HONE_RETURN_IF_ERROR(learner_->Save(writer.path() + "/state/optimizer.safetensors"));
+  if (state_.stage_step > 0) {
+    HONE_RETURN_IF_ERROR(learner_->Save(writer.path() + "/state/optimizer.safetensors"));
+    HONE_RETURN_IF_ERROR(kl_->Save(writer.path()));
+    if (reference_ != nullptr) HONE_RETURN_IF_ERROR(reference_->Save(writer.path()));
+  }
   HONE_RETURN_IF_ERROR(WriteRunState(writer.path(), state_));
   return writer.Commit();
 }

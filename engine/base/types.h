@@ -45,7 +45,9 @@ struct Sample {
   PolicyVersion policy_version = 0;                  // Written by the Generator.
   std::string text;                                  // Written by the Collector: the decoded tokens.
   Verdict verdict;                                   // Written by the Verifier.
-  std::vector<float> advantages;                     // Written by the Advantage; one per token, 0 without a verdict.
+  std::vector<float> reference;                      // Written by the ReferencePolicy; log-probabilities, or empty.
+  std::vector<float> penalties;   // Written by the KlPenalty; subtracted from tokens' rewards, or empty.
+  std::vector<float> advantages;  // Written by the Advantage; one per token, 0 without a verdict.
 };
 
 // All samples of one prompt from one step.

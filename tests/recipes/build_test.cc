@@ -168,9 +168,10 @@ TEST(ComponentsTest, EveryComponentIsListedWithPaperAndBuildsFromItsDefaults) {
   std::set<std::string> names;
   // Those with an option that nobody can choose for the user, and what they say without it.
   const std::map<std::string, std::string> insist = {
-      {"draft_model", "path=DIR"},           {"reward_model", "path=DIR"},       {"jsonl", "needs an option path="},
-      {"regex", "needs an option pattern="}, {"length", "needs an option max="}, {"sum", "needs verifiers"},
-      {"by_domain", "needs domains"}};
+      {"draft_model", "path=DIR"},        {"reward_model", "path=DIR"},
+      {"jsonl", "needs an option path="}, {"regex", "needs an option pattern="},
+      {"length", "needs an option max="}, {"sum", "needs verifiers"},
+      {"by_domain", "needs domains"},     {"model", "path=DIR"}};
   for (const ComponentInfo& info : *list) {
     EXPECT_TRUE(names.insert(info.slot + " " + info.name).second) << info.name;
     EXPECT_TRUE(absl::StartsWith(info.paper, "https://")) << info.name;
@@ -182,6 +183,8 @@ TEST(ComponentsTest, EveryComponentIsListedWithPaperAndBuildsFromItsDefaults) {
     if (info.slot == "task") status = BuildTask(info.spec, &resolved).status();
     if (info.slot == "verifier") status = BuildVerifier(info.spec, &resolved).status();
     if (info.slot == "advantage") status = BuildAdvantage(info.spec, &resolved).status();
+    if (info.slot == "kl") status = BuildKl(info.spec, &resolved).status();
+    if (info.slot == "reference") status = BuildReference(info.spec, &resolved).status();
     if (info.slot == "drafter") status = BuildDrafter(info.spec, &resolved).status();
     if (const auto wanted = insist.find(info.name); wanted != insist.end()) {
       EXPECT_TRUE(absl::StrContains(status.message(), wanted->second)) << info.name << ": " << status;
@@ -197,6 +200,7 @@ TEST(ComponentsTest, EveryComponentIsListedWithPaperAndBuildsFromItsDefaults) {
     if (info.slot == "tokenizer") status = CheckTokenizer(info.spec, &resolved);
     if (info.slot == "model") status = CheckModelFamily(resolved = info.spec);
     EXPECT_TRUE(status.ok()) << status;
+    if (info.slot == "algorithm") continue;  // algorithms_test builds them
     EXPECT_EQ(resolved, info.spec);
   }
   for (const char* name :
@@ -218,10 +222,10 @@ TEST(ComponentsTest, SlotsByName) {
   ASSERT_TRUE(losses.ok());
   EXPECT_EQ((*losses)[0].description, "Clipped probability ratio; upper bound apart");
   EXPECT_EQ((*losses)[0].paper, "https://arxiv.org/abs/1707.06347, https://arxiv.org/abs/2503.14476");
-  EXPECT_EQ(
-      ListComponents("advantages").status().message(),
-      "no slot 'advantages'; have: task, verifier, model, tokenizer, drafter, advantage, loss, optimizer, schedule; "
-      "did you mean 'advantage'?");
+  EXPECT_EQ(ListComponents("advantages").status().message(),
+            "no slot 'advantages'; have: task, verifier, model, tokenizer, drafter, advantage, loss, kl, reference, "
+            "optimizer, "
+            "schedule, algorithm; did you mean 'advantage'?");
 }
 
 }  // namespace
