@@ -1,0 +1,107 @@
+#include "recipes/combinations.h"
+
+#include "recipes/recipe.pb.h"
+
+namespace hone {
+namespace {
+
+// "ppo_clip" of "ppo_clip(clip_low=0.2)".
+std::string NameOf(const std::string& spec) { return spec.substr(0, spec.find('(')); }
+
+class Checker {
+ public:
+  Checker(const RecipeLocations& locations, const std::string& path, const proto::Stage& recipe, const Stage& stage)
+      : locations_(locations),
+        path_(path),
+        recipe_(recipe),
+        stage_(stage),
+        loss_(NameOf(recipe.loss())),
+        advantage_(NameOf(recipe.advantage())),
+        kl_(NameOf(recipe.kl())) {}
+
+  absl::Status Check() const {
+    HONE_RETURN_IF_ERROR(CheckReference());
+    HONE_RETURN_IF_ERROR(CheckKl());
+    HONE_RETURN_IF_ERROR(CheckTokenTerms());
+    HONE_RETURN_IF_ERROR(CheckAggregation());
+    return CheckReuse();
+  }
+
+ private:
+  template <typename... Parts>
+  absl::Status Error(const char* field, const Parts&... parts) const {
+    return InputError(locations_.Find(absl::StrCat(path_, ".", field)), ": ", parts...);
+  }
+
+  absl::Status CheckReference() const {
+    if (stage_.reference.kind != ReferenceKind::kNone || !AsksForReference(stage_)) return absl::OkStatus();
+    const std::string who =
+        stage_.loss->needs_reference() ? absl::StrCat("loss '", loss_, "'") : absl::StrCat("kl '", kl_, "'");
+    return Error("reference", "'reference' is \"none\", but ", who,
+                 " compares the policy with one; write \"start\", \"model(path=DIR)\" or \"ema\", or leave it out");
+  }
+
+  absl::Status CheckKl() const {
+    if (stage_.kl.coef == 0) return absl::OkStatus();
+    if (loss_ == "tbrm") {
+      return Error("kl", "'kl' is \"", kl_, "\", but loss 'tbrm' has the divergence from the reference in its own ",
+                   "residual, with weight beta; leave out kl and set loss: \"tbrm(beta=...)\"");
+    }
+    if (stage_.kl.place == KlPlace::kReward && advantage_ == "max_rl") {
+      return Error("kl",
+                   "'kl' lowers rewards, but advantage 'max_rl' divides by a group's mean reward, which may then ",
+                   "be negative; write place=loss, or take another advantage");
+    }
+    return absl::OkStatus();
+  }
+
+  // KL and entropy are terms of tokens.
+  absl::Status CheckTokenTerms() const {
+    const Aggregation aggregation = stage_.loss->aggregation();
+    if (aggregation != Aggregation::kSampleMean && aggregation != Aggregation::kPairMean) return absl::OkStatus();
+    const char* unit = aggregation == Aggregation::kSampleMean ? "sample" : "pair";
+    if (stage_.kl.place == KlPlace::kLoss && stage_.kl.coef != 0) {
+      return Error("kl", "'kl' adds a term for each token, but loss '", loss_, "' has one value a ", unit,
+                   "; leave it out, or write place=reward");
+    }
+    if (stage_.entropy_coef != 0) {
+      return Error("entropy_coef", "'entropy_coef' adds a term for each token, but loss '", loss_, "' has one value a ",
+                   unit, "; leave it out");
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status CheckAggregation() const {
+    if (loss_ == "gspo" && stage_.loss->aggregation() == Aggregation::kTokenMean) {
+      return Error("loss", "gspo: aggregation token_mean counts an answer's one ratio once for each of its tokens, so ",
+                   "long answers weigh more; write aggregation=seq_mean_token_mean, which is its default");
+    }
+    return absl::OkStatus();
+  }
+
+  // After the first pass the samples are an older policy's.
+  absl::Status CheckReuse() const {
+    if (loss_ == "reinforce" && stage_.epochs > 1) {
+      return Error("epochs", "'epochs' is ", stage_.epochs, ", but loss 'reinforce' is right for the policy's own ",
+                   "samples only, which they are no longer in the second pass; write epochs: 1, or loss: \"ppo_clip\"");
+    }
+    return absl::OkStatus();
+  }
+
+  const RecipeLocations& locations_;
+  const std::string& path_;
+  const proto::Stage& recipe_;
+  const Stage& stage_;
+  const std::string loss_, advantage_, kl_;
+};
+
+}  // namespace
+
+bool AsksForReference(const Stage& stage) { return stage.kl.coef != 0 || stage.loss->needs_reference(); }
+
+absl::Status CheckCombinations(const RecipeLocations& locations, const std::string& path, const proto::Stage& recipe,
+                               const Stage& stage) {
+  return Checker(locations, path, recipe, stage).Check();
+}
+
+}  // namespace hone
