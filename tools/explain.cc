@@ -94,16 +94,21 @@ absl::StatusOr<std::string> Explain(const RunOptions& options) {
     samples = std::max(samples, AnswersPerStep(stage));
     new_tokens = std::max<int64_t>(new_tokens, stage.max_new_tokens);
   }
+  const bool refers = std::any_of(options.stages.begin(), options.stages.end(),
+                                  [](const Stage& stage) { return stage.reference.kind != ReferenceKind::kNone; });
+  const double reference = refers ? 4.0 * static_cast<double>(parameters) : 0;
   const double state = 4.0 * 4 * static_cast<double>(parameters);
   const double activations = 4.0 * static_cast<double>(rows) * static_cast<double>(SavedFloatsPerRow(config));
   const double cache =
       std::min(static_cast<double>(int64_t{1} << 30),
                static_cast<double>(samples * PagesFor(new_tokens + static_cast<int64_t>(lengths.prompt)) *
                                    config.kv_page_bytes()));
-  absl::StrAppendFormat(&text,
-                        "# memory, at most: weights, gradients and AdamW %.0f MB, activations %.0f MB, keys and values "
-                        "%.0f MB; the libraries take about 200 MB more\n",
-                        state / kMegabyte, activations / kMegabyte, cache / kMegabyte);
+  absl::StrAppendFormat(
+      &text,
+      "# memory, at most: weights, gradients and AdamW %.0f MB, %sactivations %.0f MB, keys and values "
+      "%.0f MB; the libraries take about 200 MB more\n",
+      state / kMegabyte, refers ? absl::StrFormat("reference %.0f MB, ", reference / kMegabyte) : "",
+      activations / kMegabyte, cache / kMegabyte);
   return text;
 }
 

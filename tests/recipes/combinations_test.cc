@@ -70,6 +70,33 @@ TEST(CombinationsTest, SamplesTwiceUsed) {
         "they are no longer in the second pass; write epochs: 1, or loss: \"ppo_clip\""}});
 }
 
+TEST(CombinationsTest, LossesOfWholeAnswers) {
+  Check(
+      {{{"loss=gspo"}, "OK"},
+       {{"loss=gspo(aggregation=token_mean)"},
+        "--set stage[0].loss: gspo: aggregation token_mean counts an answer's one ratio once for each of its tokens, "
+        "so "
+        "long answers weigh more; write aggregation=seq_mean_token_mean, which is its default"},
+       {{"loss=cispo(dual_clip=3)"},
+        "--set stage[0].loss: cispo: option 'dual_clip' bounds a loss that grows with the ratio; cispo's weight is "
+        "bounded by clip_high itself, so leave it out"},
+       {{"loss=tbrm", "advantage=reward"}, "OK"},
+       {{"loss=tbrm", "advantage=reward", "reference=none"},
+        "--set stage[0].reference: 'reference' is \"none\", but loss 'tbrm' compares the policy with one; write "
+        "\"start\", \"model(path=DIR)\" or \"ema\", or leave it out"},
+       {{"loss=tbrm", "advantage=reward", "kl=k3"},
+        "--set stage[0].kl: 'kl' is \"k3\", but loss 'tbrm' has the divergence from the reference in its own residual, "
+        "with weight beta; leave out kl and set loss: \"tbrm(beta=...)\""},
+       {{"loss=tbrm", "advantage=reward", "entropy_coef=0.01"},
+        "--set stage[0].entropy_coef: 'entropy_coef' adds a term for each token, but loss 'tbrm' has one value a "
+        "sample; leave it out"},
+       {{"advantage=remax", "samples_per_prompt=1"}, "OK"},
+       {{"samples_per_prompt=1"},
+        "--set stage[0].samples_per_prompt: 'samples_per_prompt' is 1, wanted at least 2: advantage 'grpo' compares "
+        "the "
+        "answers to one prompt with each other; remax, reinforce_plus_plus and reward need only 1"}});
+}
+
 // Numbers with which nothing would be learnt.
 TEST(CombinationsTest, Arithmetic) {
   Check({{{"steps=0"}, "--set stage[0].steps: 'steps' is 0, wanted a whole number in 1 .. 1000000000"},
