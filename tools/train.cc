@@ -137,7 +137,10 @@ absl::Status RunTrain(const std::string& recipe_path, const std::vector<std::str
   }
   if (out.empty()) out = FreshFolder(options.name);
   HONE_ASSIGN_OR_RETURN(RunFolder folder, RunFolder::Create(out, options.recipe_text));
-  return RunStages(options, folder);
+  absl::Status status = RunStages(options, folder);
+  // Some wrong inputs show only beside the loaded model; the next try finds its folder free.
+  if (absl::IsInvalidArgument(status)) folder.DiscardUnlessBegun();
+  return status;
 }
 
 absl::Status RunResume(const std::string& path) {
