@@ -158,7 +158,7 @@ absl::StatusOr<ChatTemplate> ChatTemplate::Load(const std::string& folder) {
   return InputError(
       folder,
       ": the model has no chat template (no chat_template.jinja, no 'chat_template' in tokenizer_config.json);"
-      " give whole prompts as 'prompt', without --chat");
+      " give whole prompts as 'prompt', without 'messages' and --chat");
 }
 
 absl::StatusOr<std::optional<ChatTemplate>> ChatTemplate::LoadIfAny(const std::string& folder) {

@@ -20,7 +20,9 @@ constexpr char kTokenizerFile[] = "tokenizer.json";
 constexpr char kConfigFile[] = "tokenizer_config.json";
 constexpr char kSpecialTokensFile[] = "special_tokens_map.json";
 // What else belongs to a tokenizer and is kept with a checkpoint.
-constexpr const char* kOtherFiles[] = {"added_tokens.json", "chat_template.jinja", "merges.txt", "vocab.json"};
+constexpr const char* kOtherFiles[] = {"added_tokens.json",   "additional_chat_templates/tool_use.jinja",
+                                       "chat_template.jinja", "chat_template.json",
+                                       "merges.txt",          "vocab.json"};
 
 // What each token shows as, by the rules of SentencePiece's own Decode.
 TokenTexts TextsOf(const SentencePiece& model) {
@@ -113,8 +115,7 @@ class SentencePieceTokenizer : public Tokenizer {
       files[kConfigFile] = std::move(made.tokenizer_config_json);
       files[kSpecialTokensFile] = std::move(made.special_tokens_map_json);
     }
-    for (const auto& [name, content] : files) HONE_RETURN_IF_ERROR(WriteFile(absl::StrCat(folder, "/", name), content));
-    return absl::OkStatus();
+    return WriteFiles(files, folder);
   }
 
   // What the model came with, so that a checkpoint of someone else's model keeps its tokenizer as it was.
@@ -165,6 +166,15 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& fold
   HONE_ASSIGN_OR_RETURN(auto tokenizer, FromBytes(files[kModelFile], path));
   tokenizer->KeepFiles(std::move(files));
   return tokenizer;
+}
+
+absl::Status WriteFiles(const FilesByName& files, const std::string& folder) {
+  for (const auto& [name, content] : files) {
+    const std::string path = absl::StrCat(folder, "/", name);
+    HONE_RETURN_IF_ERROR(MakeFolder(path.substr(0, path.rfind('/'))));
+    HONE_RETURN_IF_ERROR(WriteFile(path, content));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<Tokenizer>> TrainTokenizer(Spec& spec, const std::vector<std::string>& lines) {

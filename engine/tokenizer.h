@@ -47,6 +47,9 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& fold
 
 using FilesByName = std::map<std::string, std::string>;
 
+// Into an existing folder; names may lie in sub-folders.
+absl::Status WriteFiles(const FilesByName& files, const std::string& folder);
+
 // From what the files of a model folder hold: "tokenizer.json", whose model is BPE, and where they are there "tokenizer_config.json" and
 // "special_tokens_map.json"; others are kept for Save. Errors begin with `folder`. Limits on truncation and padding are not applied.
 absl::StatusOr<std::unique_ptr<Tokenizer>> NewBpeTokenizer(FilesByName files, const std::string& folder);

@@ -3,7 +3,6 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "engine/base/file.h"
 #include "engine/base/text.h"
 #include "engine/tokenizer.h"
 #include "engine/tokenizer_added.h"
@@ -94,11 +93,7 @@ class HuggingFaceTokenizer : public Tokenizer {
   TokenId end_token() const override { return parts_.end_token; }
   TokenId unknown_token() const override { return parts_.model->unknown_token(); }
 
-  absl::Status Save(const std::string& folder) const override {
-    for (const auto& [name, content] : files_)
-      HONE_RETURN_IF_ERROR(WriteFile(absl::StrCat(folder, "/", name), content));
-    return absl::OkStatus();
-  }
+  absl::Status Save(const std::string& folder) const override { return WriteFiles(files_, folder); }
 
  private:
   // `text` holds none of the tokens that are looked for in the input.

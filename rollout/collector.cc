@@ -13,14 +13,6 @@ double SecondsSince(Clock::time_point start) { return std::chrono::duration<doub
 
 }  // namespace
 
-absl::Status EncodePrompt(const Tokenizer& tokenizer, Prompt& prompt) {
-  HONE_ASSIGN_OR_RETURN(const std::vector<TokenId> tokens, tokenizer.Encode(prompt.text));
-  prompt.tokens.clear();
-  if (tokenizer.begin_token() >= 0) prompt.tokens.push_back(tokenizer.begin_token());
-  prompt.tokens.insert(prompt.tokens.end(), tokens.begin(), tokens.end());
-  return absl::OkStatus();
-}
-
 absl::Status DecodeSample(const Tokenizer& tokenizer, const std::vector<std::string>& stop, Sample& sample) {
   HONE_ASSIGN_OR_RETURN(sample.text, tokenizer.Decode(sample.tokens));
   size_t end = sample.text.size();
@@ -40,7 +32,6 @@ absl::StatusOr<Rollout> Collector::Collect(std::vector<Prompt> prompts, int32_t 
   for (size_t i = 0; i < prompts.size(); ++i) {
     Group& group = rollout.groups[i];
     group.prompt = std::move(prompts[i]);
-    if (group.prompt.tokens.empty()) HONE_RETURN_IF_ERROR(EncodePrompt(*tokenizer_, group.prompt));
     group.samples.resize(samples_per_prompt);
     requests.push_back({&group.prompt, samples_per_prompt});
     group_of.push_back(i);

@@ -11,9 +11,6 @@
 
 namespace hone {
 
-// Fills prompt.tokens: the begin token, then the text's.
-absl::Status EncodePrompt(const Tokenizer& tokenizer, Prompt& prompt);
-
 // Fills sample.text: the decoded tokens without special ones, up to the first stop text.
 absl::Status DecodeSample(const Tokenizer& tokenizer, const std::vector<std::string>& stop, Sample& sample);
 
@@ -35,8 +32,8 @@ class Collector {
   Collector(const Tokenizer* tokenizer, const Verifier* verifier, Generator* generator)
       : tokenizer_(tokenizer), verifier_(verifier), generator_(generator) {}
 
-  // `samples_per_prompt` samples for each prompt, and Group::greedy if wanted, generated and verified beside them. Prompts without tokens
-  // are encoded here. Cancelled when cancelled() is true, during generation or verification.
+  // `samples_per_prompt` samples for each prompt, and Group::greedy if wanted, generated and verified beside them; all prompts have
+  // tokens. Cancelled when cancelled() is true, during generation or verification.
   absl::StatusOr<Rollout> Collect(std::vector<Prompt> prompts, int32_t samples_per_prompt,
                                   const GenerationOptions& options, const std::function<bool()>& cancelled = nullptr,
                                   GreedyAnswer greedy = GreedyAnswer::kNone) const;

@@ -52,11 +52,17 @@ class Reader {
   }
 
   // A question and the answer that was given.
-  absl::StatusOr<std::vector<TokenId>> ReadExchange(const std::string& prompt, const std::string& completion) const {
-    if (!chat_) return ReadPlain(prompt + completion);
-    if (FindInvalidUtf8(prompt)) return InputError("the prompt is not UTF-8");
-    const Json messages = {{{"role", "user"}, {"content", prompt}}, {{"role", "assistant"}, {"content", completion}}};
-    const Json conversation = {{"messages", messages}, {"add_generation_prompt", false}};
+  absl::StatusOr<std::vector<TokenId>> ReadExchange(const Prompt& prompt, const std::string& completion) const {
+    if (!chat_) return ReadPlain(prompt.text + completion);
+    Json conversation;
+    if (!prompt.conversation.empty()) {
+      conversation = Json::parse(prompt.conversation);
+    } else {
+      if (FindInvalidUtf8(prompt.text)) return InputError("the prompt is not UTF-8");
+      conversation["messages"] = {{{"role", "user"}, {"content", prompt.text}}};
+    }
+    conversation["messages"].push_back({{"role", "assistant"}, {"content", completion}});
+    conversation["add_generation_prompt"] = false;
     HONE_ASSIGN_OR_RETURN(const std::string text, chat_->Render(conversation.dump()));
     return tokenizer_->Encode(text);
   }
@@ -149,7 +155,7 @@ class Classifier : public RewardModel {
 
  protected:
   absl::StatusOr<std::vector<TokenId>> Read(const Prompt& prompt, const std::string& completion) const override {
-    return reader_.ReadExchange(prompt.text, completion);
+    return reader_.ReadExchange(prompt, completion);
   }
 
   absl::StatusOr<Verdict> Run(const std::vector<TokenId>& tokens) const override {
@@ -174,8 +180,12 @@ class GenerativeJudge : public RewardModel {
 
  protected:
   absl::StatusOr<std::vector<TokenId>> Read(const Prompt& prompt, const std::string& completion) const override {
+    Prompt shown = prompt;
+    if (!prompt.conversation.empty()) {  // its text is in the policy's template, whose marks may be the judge's too
+      HONE_ASSIGN_OR_RETURN(shown.text, reader_.WithoutSpecialTokens(prompt.text));
+    }
     HONE_ASSIGN_OR_RETURN(const std::string question,
-                          JudgeQuestion(options_.instructions, prompt, completion, options_.scale));
+                          JudgeQuestion(options_.instructions, shown, completion, options_.scale));
     return reader_.ReadQuestion(question);
   }
 

@@ -2,8 +2,9 @@
 // on our own engine.
 //
 //   mode=classifier   a folder of XForSequenceClassification with one label. The score is its logit for the conversation of a user who
-//                     says the prompt and an assistant who says the completion, as TRL and verl take it, or with normalise=sigmoid the
-//                     probability of the Bradley-Terry model that such models are trained with, against an answer of reward 0.
+//                     says the prompt (or of the prompt's own messages) and an assistant who says the completion, as TRL and verl take it,
+//                     or with normalise=sigmoid the probability of the Bradley-Terry model that such models are trained with, against
+//                     an answer of reward 0.
 //   mode=judge        a folder of XForCausalLM, asked in words (rollout/judge.h). Its greedy answer ends with "Score: N"; the score is
 //                     N / scale. "Judging LLM-as-a-Judge", https://arxiv.org/abs/2306.05685.
 //   mode=auto         what config.json says the folder is.

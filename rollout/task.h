@@ -20,8 +20,8 @@ class Task {
   virtual ~Task() = default;
   // Prompts that the split holds; nullopt for a generator without end.
   virtual std::optional<uint64_t> Size(Split split) const = 0;
-  // The prompt at `index` (below Size): text, answer, metadata and key are set, tokens are not. A function of the task's
-  // options, the split and the index. Thread-safe.
+  // The prompt at `index` (below Size), before the PromptEncoder: a text, a conversation or tokens. A function of the
+  // task's options, the split and the index. Thread-safe.
   virtual Prompt At(Split split, uint64_t index) const = 0;
   // A correct answer for supervised training, or nullopt when the task has none. A function of the prompt alone.
   virtual std::optional<std::string> Demonstration(const Prompt& prompt) const = 0;

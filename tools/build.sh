@@ -13,6 +13,7 @@ if ! cmake --preset release -DHONE_LIBTORCH="${HONE_LIBTORCH:-}" >"$configure_lo
   echo "build: CMake failed (see above): run tools/setup.sh; if it still fails, delete build/ and run this again." >&2
   exit 1
 fi
+sed -n 's/^-- left out: /build: left out: /p' "$configure_log" >&2
 cmake --build build --parallel "${HONE_JOBS:-$(nproc)}" ${1:+--target "$@"} || {
   echo "build: the compiler failed (see above)." >&2
   exit 1

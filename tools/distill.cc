@@ -86,12 +86,9 @@ class Rounds {
 
 absl::Status ReadPrompts(const Options& options, const Tokenizer& tokenizer, std::vector<Prompt>& prompts) {
   HONE_ASSIGN_OR_RETURN(const std::vector<InputLine> lines, ReadLines(options.prompts));
-  PromptReader reader(tokenizer, options.model.model,
-                      options.chat ? PromptReader::Texts::kAsUserMessages : PromptReader::Texts::kAsTheyAre);
-  for (size_t i = 0; i < lines.size(); ++i) {
-    HONE_ASSIGN_OR_RETURN(Prompt prompt, reader.Read(lines[i], i));
-    prompts.push_back(std::move(prompt));
-  }
+  PromptEncoder encoder(&tokenizer, options.model.model,
+                        options.chat ? PromptEncoder::Texts::kAsUserMessages : PromptEncoder::Texts::kAsTheyAre);
+  HONE_ASSIGN_OR_RETURN(prompts, EncodePrompts(lines, encoder));
   if (prompts.size() * static_cast<size_t>(options.samples) >= 2) return absl::OkStatus();
   return InputError(options.prompts, ": gives one answer; wanted at least two, one of them to measure with");
 }

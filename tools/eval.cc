@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "engine/prompt_encoder.h"
 #include "recipes/build.h"
 #include "rollout/collector.h"
 #include "rollout/evaluation.h"
@@ -49,11 +50,12 @@ absl::Status RunEval(const EvalOptions& options) {
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, options.model.Load(&pool));
   const auto size = task->Size(Split::kHeldOut);
   const uint64_t count = std::min<uint64_t>(options.limit, size.value_or(options.limit));
+  PromptEncoder encoder(tokenizer.get(), options.model.model);
   std::vector<Prompt> prompts;
   int64_t longest = 0;
   for (uint64_t index = 0; index < count; ++index) {
     prompts.push_back(task->At(Split::kHeldOut, index));
-    HONE_RETURN_IF_ERROR(EncodePrompt(*tokenizer, prompts.back()));
+    HONE_RETURN_IF_ERROR(encoder.Encode(prompts.back()));
     longest = std::max<int64_t>(longest, static_cast<int64_t>(prompts.back().tokens.size()));
   }
   std::unique_ptr<LineWriter> writer;

@@ -4,7 +4,7 @@
 
 #include "absl/strings/str_format.h"
 #include "engine/checkpoint.h"
-#include "rollout/collector.h"
+#include "engine/prompt_encoder.h"
 #include "trainer/new_model.h"
 
 namespace hone {
@@ -26,12 +26,13 @@ struct Lengths {
   double answer = 0;  // of demonstrations, with the end token
 };
 
-absl::StatusOr<Lengths> MeanLengths(const Task& task, const Tokenizer& tokenizer) {
+absl::StatusOr<Lengths> MeanLengths(const Task& task, const Tokenizer& tokenizer, const std::string& folder) {
   Lengths lengths;
+  PromptEncoder encoder(&tokenizer, folder);
   const uint64_t count = std::min(task.Size(Split::kTrain).value_or(kSampledPrompts), kSampledPrompts);
   for (uint64_t index = 0; index < count; ++index) {
     Prompt prompt = task.At(Split::kTrain, index);
-    HONE_RETURN_IF_ERROR(EncodePrompt(tokenizer, prompt));
+    HONE_RETURN_IF_ERROR(encoder.Encode(prompt));
     lengths.prompt += static_cast<double>(prompt.tokens.size());
     const auto demonstration = task.Demonstration(prompt);
     if (!demonstration) continue;
@@ -80,7 +81,7 @@ absl::StatusOr<std::string> Explain(const RunOptions& options) {
     HONE_ASSIGN_OR_RETURN(tokenizer, LoadTokenizer(options.model.path));
     HONE_ASSIGN_OR_RETURN(config, ReadModelConfig(options.model.path));
   }
-  HONE_ASSIGN_OR_RETURN(const Lengths lengths, MeanLengths(*options.task, *tokenizer));
+  HONE_ASSIGN_OR_RETURN(const Lengths lengths, MeanLengths(*options.task, *tokenizer, options.model.path));
   const int64_t parameters = config.estimated_parameters();
   std::string text = options.recipe_text;
   absl::StrAppendFormat(&text, "\n# model: %d parameters, vocabulary of %d tokens; %d threads\n", parameters,

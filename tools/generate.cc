@@ -41,11 +41,10 @@ absl::Status ReadPrompts(const GenerateOptions& options, const Tokenizer& tokeni
   } else {
     HONE_ASSIGN_OR_RETURN(lines, ReadLines(options.prompts));
   }
-  PromptReader reader(tokenizer, options.model.model,
-                      options.chat ? PromptReader::Texts::kAsUserMessages : PromptReader::Texts::kAsTheyAre);
+  PromptEncoder encoder(&tokenizer, options.model.model,
+                        options.chat ? PromptEncoder::Texts::kAsUserMessages : PromptEncoder::Texts::kAsTheyAre);
+  HONE_ASSIGN_OR_RETURN(prompts, EncodePrompts(lines, encoder));
   for (size_t i = 0; i < lines.size(); ++i) {
-    HONE_ASSIGN_OR_RETURN(Prompt prompt, reader.Read(lines[i], i));
-    prompts.push_back(std::move(prompt));
     ids.push_back(lines[i].json.contains("id") ? lines[i].json["id"] : Json(i));
   }
   return absl::OkStatus();

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_format.h"
 #include "engine/base/file.h"
+#include "engine/base/prompt_line.h"
 #include "engine/base/text.h"
 
 namespace hone {
@@ -19,22 +20,15 @@ constexpr size_t kMaxLineBytes = size_t{1} << 28;
 std::string Dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 absl::StatusOr<std::vector<TokenId>> InputLine::Tokens(const char* key, int32_t vocabulary_size) const {
-  if (!json.contains(key) || !json[key].is_array())
-    return InputError(where, ": '", key, "' is missing or not a list of token ids");
-  std::vector<TokenId> tokens;
-  for (const Json& token : json[key]) {
-    if (!token.is_number_integer() || token.get<int64_t>() < 0 || token.get<int64_t>() >= vocabulary_size) {
-      return InputError(where, ": '", key, "' holds ", Dump(token).substr(0, 40), ", wanted ids from 0 to ",
-                        vocabulary_size - 1);
-    }
-    tokens.push_back(token.get<TokenId>());
-  }
+  auto tokens = ReadTokens(json, key, vocabulary_size);
+  if (!tokens.ok()) return InputError(where, ": ", tokens.status().message());
   return tokens;
 }
 
 absl::StatusOr<std::string> InputLine::Text(const char* key) const {
-  if (!json.contains(key) || !json[key].is_string()) return InputError(where, ": '", key, "' is missing or not a text");
-  return json[key].get<std::string>();
+  auto text = ReadText(json, key);
+  if (!text.ok()) return InputError(where, ": ", text.status().message());
+  return text;
 }
 
 absl::StatusOr<LineReader> LineReader::Open(const std::string& path) {
@@ -90,47 +84,17 @@ absl::StatusOr<std::vector<InputLine>> ReadLines(const std::string& path) {
   }
 }
 
-absl::StatusOr<std::string> PromptReader::Render(const InputLine& line) {
-  if (!chat_template_) {
-    HONE_ASSIGN_OR_RETURN(chat_template_, ChatTemplate::Load(folder_));
+absl::StatusOr<std::vector<Prompt>> EncodePrompts(const std::vector<InputLine>& lines, PromptEncoder& encoder) {
+  std::vector<Prompt> prompts;
+  for (const InputLine& line : lines) {
+    absl::StatusOr<Prompt> prompt = ReadPrompt(line.json);
+    if (!prompt.ok()) return InputError(line.where, ": ", prompt.status().message());
+    prompt->key = prompts.size();
+    prompt->where = line.where;
+    HONE_RETURN_IF_ERROR(encoder.Encode(*prompt));
+    prompts.push_back(*std::move(prompt));
   }
-  absl::StatusOr<std::string> text;
-  if (line.json.contains("messages")) {
-    text = chat_template_->Render(Dump(line.json));
-  } else {
-    HONE_ASSIGN_OR_RETURN(const std::string prompt, line.Text("prompt"));
-    text = chat_template_->RenderPrompt(prompt);
-  }
-  if (!text.ok()) return InputError(line.where, ": ", text.status().message());
-  return text;
-}
-
-absl::StatusOr<Prompt> PromptReader::Read(const InputLine& line, uint64_t key) {
-  const int kinds = line.json.contains("prompt") + line.json.contains("messages") + line.json.contains("tokens");
-  if (kinds != 1)
-    return InputError(line.where, ": holds ", kinds, " of 'prompt', 'messages' and 'tokens', wanted exactly one");
-  Prompt prompt;
-  prompt.key = key;
-  if (line.json.contains("answer")) {
-    HONE_ASSIGN_OR_RETURN(prompt.answer, line.Text("answer"));
-  }
-  if (line.json.contains("metadata")) prompt.metadata = Dump(line.json["metadata"]);
-  if (line.json.contains("tokens")) {
-    HONE_ASSIGN_OR_RETURN(prompt.tokens, line.Tokens("tokens", tokenizer_.vocabulary_size()));
-    if (prompt.tokens.empty()) return InputError(line.where, ": 'tokens' is empty; a prompt has at least one token");
-    return prompt;
-  }
-  if (line.json.contains("messages") || texts_ == Texts::kAsUserMessages) {
-    HONE_ASSIGN_OR_RETURN(prompt.text, Render(line));
-  } else {
-    HONE_ASSIGN_OR_RETURN(prompt.text, line.Text("prompt"));
-    // A chat template writes the begin token itself, if the model wants one.
-    if (tokenizer_.begin_token() >= 0) prompt.tokens = {tokenizer_.begin_token()};
-  }
-  HONE_ASSIGN_OR_RETURN(const std::vector<TokenId> tokens, tokenizer_.Encode(prompt.text));
-  prompt.tokens.insert(prompt.tokens.end(), tokens.begin(), tokens.end());
-  if (prompt.tokens.empty()) return InputError(line.where, ": the prompt has no tokens; a prompt has at least one");
-  return prompt;
+  return prompts;
 }
 
 std::string LineWithLogprobs(Json json, const std::vector<float>& logprobs) {

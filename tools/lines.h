@@ -12,8 +12,7 @@
 
 #include "engine/base/status.h"
 #include "engine/base/types.h"
-#include "engine/chat_template.h"
-#include "engine/tokenizer.h"
+#include "engine/prompt_encoder.h"
 
 namespace hone {
 
@@ -61,27 +60,8 @@ class LineReader {
 // All lines that LineReader gives.
 absl::StatusOr<std::vector<InputLine>> ReadLines(const std::string& path);
 
-// Prompts from lines with exactly one of "prompt", "messages" and "tokens", and optional "answer" and "metadata".
-class PromptReader {
- public:
-  enum class Texts { kAsTheyAre, kAsUserMessages };
-  // kAsUserMessages puts a "prompt" through the chat template of the model in `folder`, as "messages" always are (ChatTemplate::Render
-  // says what else such a line may hold). The template is read when it is first needed.
-  PromptReader(const Tokenizer& tokenizer, std::string folder, Texts texts)
-      : tokenizer_(tokenizer), folder_(std::move(folder)), texts_(texts) {}
-
-  // `key` becomes Prompt::key. The tokens are filled: a text gets the begin token in front, what the chat template gives and given
-  // tokens are taken as they are.
-  absl::StatusOr<Prompt> Read(const InputLine& line, uint64_t key);
-  // What the chat template makes of the line's "messages" or "prompt".
-  absl::StatusOr<std::string> Render(const InputLine& line);
-
- private:
-  const Tokenizer& tokenizer_;
-  std::string folder_;
-  Texts texts_;
-  std::optional<ChatTemplate> chat_template_;
-};
+// The prompts of lines in the shape of engine/base/prompt_line.h, encoded; keys are the indices of the lines.
+absl::StatusOr<std::vector<Prompt>> EncodePrompts(const std::vector<InputLine>& lines, PromptEncoder& encoder);
 
 // One line of text with `logprobs` as its last member, 9 significant digits each so that a float32 round-trips.
 std::string LineWithLogprobs(Json json, const std::vector<float>& logprobs);

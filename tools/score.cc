@@ -113,10 +113,12 @@ class Scorer {
     progress_.Clear();
     const PoolStats stats = pool_.stats();
     const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
-    std::fprintf(stderr, "%d lines, %d scored, mean score %.4f, %.0f verdicts/s; latency p50 %.3g ms, p99 %.3g ms\n",
-                 static_cast<int>(written_), static_cast<int>(scored_),
-                 scored_ > 0 ? sum_ / static_cast<double>(scored_) : 0.0, static_cast<double>(written_) / seconds,
-                 1e3 * stats.latency.Quantile(0.5), 1e3 * stats.latency.Quantile(0.99));
+    const std::string mean =
+        scored_ == 0 ? "" : absl::StrFormat(", mean score %.4f", sum_ / static_cast<double>(scored_));
+    std::fprintf(stderr, "%d lines, %d scored%s, %.0f verdicts/s; latency p50 %.3g ms, p99 %.3g ms\n",
+                 static_cast<int>(written_), static_cast<int>(scored_), mean.c_str(),
+                 static_cast<double>(written_) / seconds, 1e3 * stats.latency.Quantile(0.5),
+                 1e3 * stats.latency.Quantile(0.99));
     if (stats.reused > 0) {
       std::fprintf(stderr, "%d lines took the verdict of an equal one\n", static_cast<int>(stats.reused));
     }

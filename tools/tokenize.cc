@@ -10,13 +10,17 @@ absl::Status RunTokenize(const std::string& model, const std::string& input, con
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer, LoadTokenizer(model));
   HONE_ASSIGN_OR_RETURN(std::vector<InputLine> lines, ReadLines(input));
   HONE_ASSIGN_OR_RETURN(LineWriter writer, LineWriter::Open(output));
-  PromptReader reader(*tokenizer, model, PromptReader::Texts::kAsTheyAre);
+  PromptEncoder encoder(tokenizer.get(), model);
   for (InputLine& line : lines) {
-    if (line.json.contains("messages")) {
-      HONE_ASSIGN_OR_RETURN(line.json["text"], reader.Render(line));
-    }
     std::vector<TokenId> tokens;
-    if (!line.json.contains("text") && line.json.contains("tokens")) {
+    if (line.json.contains("messages")) {
+      Prompt prompt;
+      prompt.conversation = Dump(line.json);
+      prompt.where = line.where;
+      HONE_RETURN_IF_ERROR(encoder.Encode(prompt));
+      line.json["text"] = prompt.text;
+      line.json["tokens"] = tokens = prompt.tokens;
+    } else if (!line.json.contains("text") && line.json.contains("tokens")) {
       HONE_ASSIGN_OR_RETURN(tokens, line.Tokens("tokens", tokenizer->vocabulary_size()));
     } else {
       HONE_ASSIGN_OR_RETURN(const std::string text, line.Text("text"));

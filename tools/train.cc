@@ -2,10 +2,13 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <memory>
+#include <optional>
 
 #include "absl/strings/str_format.h"
 #include "engine/base/file.h"
 #include "engine/checkpoint.h"
+#include "engine/prompt_encoder.h"
 #include "recipes/build.h"
 #include "recipes/recipe.h"
 #include "rewards/verifier_log.h"
@@ -96,22 +99,51 @@ std::string FreshFolder(const std::string& name) {
   return path;
 }
 
+// Refuses what the model cannot read before anything is written: a chat template and a vocabulary say so only when they are used.
+absl::Status CheckPrompts(const RunOptions& options) {
+  std::unique_ptr<Tokenizer> tokenizer;
+  std::optional<PromptEncoder> encoder;
+  for (const Split split : {Split::kTrain, Split::kHeldOut}) {
+    const uint64_t size = options.task->Size(split).value_or(0);
+    for (uint64_t index = 0; index < size; ++index) {
+      Prompt prompt = options.task->At(split, index);
+      if (prompt.where.empty()) break;  // what a task makes up is text
+      if (prompt.conversation.empty() && prompt.tokens.empty()) continue;
+      if (options.model.path.empty()) {
+        return InputError(prompt.where,
+                          ": 'messages' and 'tokens' are for a model that exists, the recipe makes a new "
+                          "one: give 'prompt', or name a model's folder in model.path");
+      }
+      if (!encoder) {
+        HONE_ASSIGN_OR_RETURN(tokenizer, LoadTokenizer(options.model.path));
+        encoder.emplace(tokenizer.get(), options.model.path);
+      }
+      HONE_RETURN_IF_ERROR(encoder->Encode(prompt));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status RunTrain(const std::string& recipe_path, const std::vector<std::string>& sets, std::string out,
                       bool explain) {
   HONE_ASSIGN_OR_RETURN(const LoadedRecipe recipe, ReadRecipe(recipe_path, sets));
   HONE_ASSIGN_OR_RETURN(const RunOptions options, BuildRun(recipe));
+  if (!options.model.path.empty()) HONE_RETURN_IF_ERROR(ReadModelConfig(options.model.path).status());
+  for (const Stage& stage : options.stages) {
+    if (!stage.reference.path.empty()) HONE_RETURN_IF_ERROR(ReadModelConfig(stage.reference.path).status());
+  }
+  HONE_RETURN_IF_ERROR(CheckPrompts(options));
   if (explain) {
     HONE_ASSIGN_OR_RETURN(const std::string text, Explain(options));
     std::fputs(text.c_str(), stdout);
     return absl::OkStatus();
   }
-  if (!options.model.path.empty()) HONE_RETURN_IF_ERROR(ReadModelConfig(options.model.path).status());
-  for (const Stage& stage : options.stages) {
-    if (!stage.reference.path.empty()) HONE_RETURN_IF_ERROR(ReadModelConfig(stage.reference.path).status());
-  }
   if (out.empty()) out = FreshFolder(options.name);
   HONE_ASSIGN_OR_RETURN(RunFolder folder, RunFolder::Create(out, options.recipe_text));
-  return RunStages(options, folder);
+  absl::Status status = RunStages(options, folder);
+  // Some wrong inputs show only beside the loaded model; the next try finds its folder free.
+  if (absl::IsInvalidArgument(status)) folder.DiscardUnlessBegun();
+  return status;
 }
 
 absl::Status RunResume(const std::string& path) {

@@ -94,11 +94,12 @@ absl::StatusOr<RunFolder> RunFolder::Create(const std::string& path, const std::
   }
   if (fs::exists(path, error) && !fs::is_directory(path, error))
     return InputError(path, ": is a file, --out wants a folder");
+  RunFolder folder(path);
+  folder.made_ = !fs::exists(path, error);
   for (const char* part : {"", "/samples", "/checkpoints"}) {
     fs::create_directories(path + part, error);
     if (error) return InputError(path + part, ": cannot make the folder: ", error.message(), "; choose another --out");
   }
-  RunFolder folder(path);
   HONE_RETURN_IF_ERROR(folder.Lock());
   HONE_RETURN_IF_ERROR(WriteFile(RecipePath(path), recipe_text));
   return folder;
@@ -113,7 +114,7 @@ absl::StatusOr<RunFolder> RunFolder::Open(const std::string& path) {
 }
 
 RunFolder::RunFolder(RunFolder&& other) noexcept
-    : path_(std::move(other.path_)), lock_(other.lock_), metrics_(std::move(other.metrics_)) {
+    : path_(std::move(other.path_)), made_(other.made_), lock_(other.lock_), metrics_(std::move(other.metrics_)) {
   other.lock_ = -1;
 }
 
@@ -127,6 +128,17 @@ absl::Status RunFolder::Lock() {
   if (flock(lock_, LOCK_EX | LOCK_NB) != 0)
     return InputError(path_, ": another process works on this run; wait for it or stop it");
   return absl::OkStatus();
+}
+
+void RunFolder::DiscardUnlessBegun() {
+  std::error_code error;
+  const std::string metrics = path_ + "/metrics.jsonl";
+  if (!ListCheckpoints(path_).empty() || (fs::exists(metrics, error) && fs::file_size(metrics, error) > 0)) return;
+  // A folder is removed only if nothing is in it.
+  for (const char* name : {"recipe.textproto", "metrics.jsonl", "log.txt", ".lock", "samples", "checkpoints"}) {
+    fs::remove(absl::StrCat(path_, "/", name), error);
+  }
+  if (made_) fs::remove(path_, error);
 }
 
 std::string RunFolder::CheckpointPath(int64_t step) const { return CheckpointFolder(path_, step); }

@@ -48,12 +48,15 @@ class RunFolder {
   absl::Status WriteSamples(int64_t step, const std::vector<Group>& groups);
   // A line with the time in log.txt.
   void Log(const std::string& line);
+  // Takes a new run back in which no step was done: its files go, and the folder if Create made it. Nothing follows this call.
+  void DiscardUnlessBegun();
 
  private:
   explicit RunFolder(std::string path) : path_(std::move(path)) {}
   absl::Status Lock();
 
   std::string path_;
+  bool made_ = false;  // by Create
   int lock_ = -1;
   std::ofstream metrics_;
 };

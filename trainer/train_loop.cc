@@ -11,7 +11,9 @@
 #include "absl/strings/str_format.h"
 #include "engine/base/check.h"
 #include "engine/base/file.h"
+#include "engine/base/text.h"
 #include "engine/checkpoint.h"
+#include "engine/prompt_encoder.h"
 #include "rollout/collector.h"
 #include "rollout/evaluation.h"
 #include "trainer/draft_upkeep.h"
@@ -28,6 +30,7 @@ using Clock = std::chrono::steady_clock;
 
 // A gradient that stays non-finite does not heal by itself.
 constexpr int kMaxSkippedUpdates = 5;
+constexpr size_t kShownBytes = 60;  // of a prompt, in messages
 
 double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
@@ -74,7 +77,7 @@ class TrainLoop {
   void TellNoSignal(const std::vector<Group>& groups, Metrics& metrics);
   absl::Status EvaluateInto(Metrics& metrics);
   absl::Status SaveCheckpoint();
-  Prompt NextPrompt();
+  absl::StatusOr<Prompt> NextPrompt();
 
   const RunOptions& options_;
   RunFolder& folder_;
@@ -83,6 +86,7 @@ class TrainLoop {
   ThreadPool pool_;
   RunState state_;
   std::unique_ptr<Tokenizer> tokenizer_;
+  std::optional<PromptEncoder> encoder_;
   std::unique_ptr<Model> model_;
   std::unique_ptr<Generator> generator_;
   std::unique_ptr<DraftUpkeep> draft_upkeep_;   // null: there is no draft model, or it stays as it is
@@ -121,6 +125,7 @@ absl::Status TrainLoop::Prepare() {
 
 absl::Status TrainLoop::NewModelFromRecipe() {
   HONE_ASSIGN_OR_RETURN(tokenizer_, TrainTaskTokenizer(options_.model, *options_.task));
+  encoder_.emplace(tokenizer_.get(), folder_.path());
   HONE_ASSIGN_OR_RETURN(model_, NewModel(NewModelConfig(options_.model, *tokenizer_), &pool_));
   InitializeWeights(*model_, options_.seed);
   return absl::OkStatus();
@@ -128,6 +133,7 @@ absl::Status TrainLoop::NewModelFromRecipe() {
 
 absl::Status TrainLoop::LoadFrom(const std::string& folder) {
   HONE_ASSIGN_OR_RETURN(tokenizer_, LoadTokenizer(folder));
+  encoder_.emplace(tokenizer_.get(), folder);
   HONE_ASSIGN_OR_RETURN(model_, LoadModel(folder, &pool_));
   return absl::OkStatus();
 }
@@ -189,10 +195,12 @@ absl::StatusOr<bool> TrainLoop::RunStage(const Stage& stage) {
   return true;
 }
 
-Prompt TrainLoop::NextPrompt() {
+absl::StatusOr<Prompt> TrainLoop::NextPrompt() {
   const uint64_t index = state_.next_prompt++;
   const auto size = options_.task->Size(Split::kTrain);
-  return options_.task->At(Split::kTrain, size ? index % *size : index);
+  Prompt prompt = options_.task->At(Split::kTrain, size ? index % *size : index);
+  HONE_RETURN_IF_ERROR(encoder_->Encode(prompt));
+  return prompt;
 }
 
 absl::Status TrainLoop::SftStep(const Stage& stage, Metrics& metrics) {
@@ -200,12 +208,11 @@ absl::Status TrainLoop::SftStep(const Stage& stage, Metrics& metrics) {
   std::vector<std::vector<TokenId>> answers(stage.batch_size);
   std::vector<TrainGroup> groups;
   for (int64_t i = 0; i < stage.batch_size; ++i) {
-    prompts[i] = NextPrompt();
-    HONE_RETURN_IF_ERROR(EncodePrompt(*tokenizer_, prompts[i]));
+    HONE_ASSIGN_OR_RETURN(prompts[i], NextPrompt());
     const auto demonstration = options_.task->Demonstration(prompts[i]);
     if (!demonstration)
-      return InputError("the task has no demonstration for '", prompts[i].text, "', stage '", stage.name,
-                        "' needs them");
+      return InputError("the task has no demonstration for '", Visible(prompts[i].text, kShownBytes), "', stage '",
+                        stage.name, "' needs them");
     HONE_ASSIGN_OR_RETURN(answers[i], tokenizer_->Encode(*demonstration));
     if (tokenizer_->end_token() < 0)
       return InputError("the tokenizer has no end token; name an 'eos_token' in its tokenizer_config.json");
@@ -218,7 +225,10 @@ absl::Status TrainLoop::SftStep(const Stage& stage, Metrics& metrics) {
 absl::Status TrainLoop::RlStep(const Stage& stage, Metrics& metrics) {
   const uint64_t first_prompt = state_.next_prompt;
   std::vector<Prompt> prompts;
-  for (int64_t i = 0; i < stage.prompts_per_step; ++i) prompts.push_back(NextPrompt());
+  for (int64_t i = 0; i < stage.prompts_per_step; ++i) {
+    HONE_ASSIGN_OR_RETURN(Prompt prompt, NextPrompt());
+    prompts.push_back(std::move(prompt));
+  }
   GenerationOptions generation;
   generation.max_new_tokens = stage.max_new_tokens;
   generation.temperature = stage.temperature;
@@ -336,7 +346,10 @@ absl::Status TrainLoop::EvaluateInto(Metrics& metrics) {
   const auto size = options_.task->Size(Split::kHeldOut);
   const uint64_t count = std::min<uint64_t>(evaluation.prompts, size.value_or(evaluation.prompts));
   std::vector<Prompt> prompts;
-  for (uint64_t index = 0; index < count; ++index) prompts.push_back(options_.task->At(Split::kHeldOut, index));
+  for (uint64_t index = 0; index < count; ++index) {
+    prompts.push_back(options_.task->At(Split::kHeldOut, index));
+    HONE_RETURN_IF_ERROR(encoder_->Encode(prompts.back()));
+  }
   // Step 0: the same random numbers at every evaluation, so that two checkpoints are compared on the same draws.
   GenerationOptions generation;
   generation.max_new_tokens = evaluation.max_new_tokens;

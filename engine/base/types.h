@@ -15,13 +15,16 @@ using TokenId = int32_t;
 // Counts optimizer steps since the run began. A sample is on-policy when its version equals the learner's.
 using PolicyVersion = int64_t;
 
-// A question. `key` names it for ever: random streams, curricula and replay refer to a prompt by its key.
+// A question. `key` names it for ever: random streams, curricula and replay refer to a prompt by its key. The Task (or the reader of a
+// prompt file) gives it as a text, a conversation or tokens; the PromptEncoder makes the text of the other two, and the tokens.
 struct Prompt {
   uint64_t key = 0;             // Written by the Task (or by the reader of a prompt file: the line's index).
-  std::string text;             // Written by the Task.
-  std::vector<TokenId> tokens;  // Written by the Tokenizer; what the model reads, with the begin-of-sequence token.
+  std::string text;             // What verifiers and people see.
+  std::string conversation;     // Written by the Task; a JSON object that a chat template renders, or empty.
+  std::vector<TokenId> tokens;  // What the model reads, with the begin-of-sequence token.
   std::string answer;           // Written by the Task; empty when the verifier needs none.
   std::string metadata;         // Written by the Task; a JSON object, or empty.
+  std::string where;            // Written by the Task: "FILE:LINE" for messages, or empty.
 };
 
 enum class FinishReason {

@@ -1,6 +1,8 @@
-// Prompts from a file of JSON lines, in the shape that `hone generate --prompts` reads:
+// Prompts from a file of JSON lines, in the shape that `hone generate --prompts` reads (engine/base/prompt_line.h):
 //
 //   {"prompt": "What is 2 + 3?", "answer": "5", "metadata": {"data_source": "mine"}, "id": "any", "solution": "2 + 3 = 5"}
+//   {"messages": [{"role": "user", "content": "What is 2 + 3?"}], "answer": "5"}
+//   {"tokens": [1, 27, 4], "answer": "5"}
 //
 // What is held out is a file of its own, or a share of the prompts: those whose hash is smallest, so that a line that joins or leaves the
 // file moves few others from one split to the other. Lines of one prompt stay in one split; a prompt in both files is an error.
@@ -19,9 +21,11 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/string_view.h"
 #include "engine/base/file.h"
+#include "engine/base/prompt_line.h"
 #include "engine/base/random.h"
 #include "engine/base/text.h"
 #include "rollout/task.h"
@@ -41,9 +45,8 @@ struct JsonlOptions {
 };
 
 struct Line {
-  std::string where;     // FILE:LINE
-  Prompt prompt;         // without tokens; key 0 until all are known
-  uint64_t problem = 0;  // hash of the prompt's text alone
+  Prompt prompt;         // key 0 until all are known
+  uint64_t problem = 0;  // hash of what is asked alone
   std::string demonstration;
 };
 
@@ -62,38 +65,30 @@ uint64_t Hash(std::initializer_list<absl::string_view> texts) {
 
 // ---- Lines -------------------------------------------------------------------------------------------------------
 
-// The text at `key`.
-absl::StatusOr<std::string> ReadText(const nlohmann::json& json, const std::string& key) {
-  const auto found = json.find(key);
-  if (found == json.end() || !found->is_string()) {
-    return InputError("'", Visible(key, kShownBytes), "' is missing or not a text");
-  }
-  return found->get<std::string>();
+// What is asked, whichever way it is given; a byte that is in no UTF-8 keeps a text apart from a conversation that it spells.
+std::string Asked(const Prompt& prompt) {
+  if (!prompt.conversation.empty()) return absl::StrCat("\xFF", prompt.conversation);
+  if (!prompt.tokens.empty()) return absl::StrCat("\xFF", absl::StrJoin(prompt.tokens, " "));
+  return prompt.text;
 }
 
 absl::StatusOr<Line> ReadLine(absl::string_view text, const JsonlOptions& options) {
   if (NestsTooDeep(text)) return InputError("nests more than ", kDeepestJson, " deep");
-  const auto json = nlohmann::json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
+  const auto json = nlohmann::ordered_json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) return InputError("not a JSON object in UTF-8; one object a line is wanted");
-  for (const char* kind : {"messages", "tokens"}) {
-    if (json.contains(kind)) {
-      return InputError("holds '", kind, "'; a task's line holds 'prompt', a text (write the chat as prompt_template)");
-    }
-  }
   Line line;
-  HONE_ASSIGN_OR_RETURN(const std::string prompt, ReadText(json, "prompt"));
-  line.prompt.text = absl::StrReplaceAll(options.prompt_template, {{kPlaceholder, prompt}});
-  if (json.contains("answer")) {
-    HONE_ASSIGN_OR_RETURN(line.prompt.answer, ReadText(json, "answer"));
-  }
-  if (const auto metadata = json.find("metadata"); metadata != json.end()) {
-    if (!metadata->is_object()) return InputError("'metadata' is not an object");
-    line.prompt.metadata = metadata->dump();
+  HONE_ASSIGN_OR_RETURN(line.prompt, ReadPrompt(json));
+  line.problem = Hash({Asked(line.prompt)});
+  if (json.contains("prompt")) {
+    line.prompt.text = absl::StrReplaceAll(options.prompt_template, {{kPlaceholder, line.prompt.text}});
+  } else if (options.prompt_template != kPlaceholder) {
+    return InputError(
+        "has no 'prompt' for the option 'prompt_template'; leave the option out or put lines of one kind "
+        "into a file");
   }
   if (!options.demonstration_key.empty()) {
     HONE_ASSIGN_OR_RETURN(line.demonstration, ReadText(json, options.demonstration_key));
   }
-  line.problem = Hash({prompt});
   return line;
 }
 
@@ -108,7 +103,7 @@ absl::StatusOr<std::vector<Line>> ReadLines(const std::string& path, const Jsonl
     if (text.find_first_not_of(" \t\r") == absl::string_view::npos) continue;
     absl::StatusOr<Line> line = ReadLine(text, options);
     if (!line.ok()) return InputError(path, ":", number, ": ", line.status().message());
-    line->where = absl::StrCat(path, ":", number);
+    line->prompt.where = absl::StrCat(path, ":", number);
     lines.push_back(*std::move(line));
   }
   if (lines.empty()) return InputError(path, ": no lines; one JSON object a line is wanted");
@@ -118,7 +113,7 @@ absl::StatusOr<std::vector<Line>> ReadLines(const std::string& path, const Jsonl
 void SetKeys(std::vector<Line>& lines) {
   absl::flat_hash_map<uint64_t, int> equal_lines;
   for (Line& line : lines) {
-    const uint64_t content = Hash({line.prompt.text, line.prompt.answer, line.prompt.metadata});
+    const uint64_t content = Hash({Asked(line.prompt), line.prompt.answer, line.prompt.metadata});
     line.prompt.key = Hash({absl::StrCat(content), absl::StrCat(equal_lines[content]++)});
   }
 }
@@ -146,7 +141,7 @@ absl::Status CheckApart(const std::vector<Line>& train, const std::vector<Line>&
   for (const Line& line : held_out) {
     const auto same = trained.find(line.problem);
     if (same == trained.end()) continue;
-    return InputError(line.where, ": the prompt stands in ", same->second->where,
+    return InputError(line.prompt.where, ": the prompt stands in ", same->second->prompt.where,
                       " as well; what is held out must not be trained on, so take it out of one of them");
   }
   return absl::OkStatus();

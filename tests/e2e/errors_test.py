@@ -10,10 +10,12 @@ import subprocess
 
 from hone_cli import HONE, TINY, newest, train
 
-for name in ("run", "broken", "folder"):
+for name in ("run", "larger", "broken", "folder"):
     shutil.rmtree(name, ignore_errors=True)
 train("run", "stage[0].steps=6", "stage[1].steps=2", "evaluation.prompts=4")
 MODEL = newest("run")
+# Another vocabulary.
+train("larger", "stage[0].steps=6", "stage[1].steps=2", "evaluation.prompts=0", "model.tokenizer=sentencepiece(model_type=char, whole_numbers=30)")
 os.makedirs("folder")
 
 
@@ -83,6 +85,9 @@ NAN = struct.pack("<f", float("nan"))
 os.makedirs("broken")
 prompts = write("prompts.jsonl", '{"prompt": "1 2:3="}\n')
 
+# As many tokens, and one of them another: the character of '+' in SentencePiece's file.
+OTHER_TOKENS = broken_model("other_tokens", tokenizer__model=lambda old: old.replace(b"\n\x01+", b"\n\x01?"))
+
 CASES = [
     # the call
     ((), "usage: hone COMMAND"),
@@ -110,6 +115,13 @@ CASES = [
     ((*GENERATE, "--prompt", "1 2:3=", "--drafter", "ngram(shortest=9)"), "'shortest'"),
     ((*GENERATE, "--prompt", "1 2:3=", "--drafter", "draft_model"), "draft_model(path=DIR)"),
     ((*GENERATE, "--prompt", "1 2:3=", "--drafter", "draft_model(path=missing)"), "missing"),
+    ((*GENERATE, "--prompt", "1 2:3=", "--drafter", f"draft_model(path='{newest('larger')}')"),
+     f"draft_model: {newest('larger')} has a vocabulary of 41, the model has 20; a draft model must share the model's tokenizer"),
+    ((*GENERATE, "--prompt", "1 2:3=", "--drafter", f"draft_model(path={OTHER_TOKENS})"),
+     "is '?', the model's is '+'; a draft model must share the model's tokenizer"),
+    (("train", TINY, "--out", "drafted", "--set", f"drafter=draft_model(path='{newest('larger')}')"), "has a vocabulary of 41, the model has 20"),
+    (("train", TINY, "--out", "drafted", "--set", f"drafter=draft_model(path={OTHER_TOKENS})"), "is '?', the model's is '+'"),
+    (("train", TINY, "--out", "drafted", "--set", "drafter=draft_model(path=missing)"), "missing"),
     ((*GENERATE, "--prompt", b"\xff\xfe"), "UTF-8"),
     (("export", "--run", "run", "--output", "x", "--dtype", "int8"), "float32"),
     (("eval", "--model", MODEL, "--task", "countdown(numbers=2, high=9)", "--n", "2", "--k", "4"), "--k 4"),

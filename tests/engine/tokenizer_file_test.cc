@@ -39,10 +39,13 @@ TEST(TokenizerJson, SavesTheFilesItWasReadFrom) {
     std::filesystem::remove_all(path);
     std::filesystem::create_directories(path);
   }
+  std::filesystem::create_directories(folder + "/additional_chat_templates");
   const FilesByName files = {{"tokenizer.json", ByteLevelFile().dump(1)},
                              {"tokenizer_config.json", R"({"eos_token":"<|end|>" })"},
                              {"special_tokens_map.json", "{ }"},
                              {"chat_template.jinja", "{{ messages }}"},
+                             {"chat_template.json", "{}"},
+                             {"additional_chat_templates/tool_use.jinja", "{{ tools }}"},
                              {"merges.txt", "#version: 0.2\n"}};
   for (const auto& [name, content] : files) ASSERT_TRUE(WriteFile(absl::StrCat(folder, "/", name), content).ok());
   const auto tokenizer = LoadTokenizer(folder);

@@ -171,6 +171,63 @@ TEST(JsonlTask, TemplatesAndDemonstrations) {
             path + ":1: 'answer' is missing or not a text");
 }
 
+// The prompts of a file in their order, and the last one held out: the file's last line.
+std::vector<Prompt> InOrder(const std::string& name, const std::string& content, const std::string& options = "") {
+  const std::string held_out = Write(absl::StrCat("held_out_", name), R"({"prompt": "held out", "s": "x"})");
+  const auto task =
+      Build(absl::StrCat("path=\"", Write(name, content), "\", held_out_path=\"", held_out, "\", order=file", options));
+  EXPECT_TRUE(task.ok()) << task.status();
+  return All(**task, Split::kTrain);
+}
+
+TEST(JsonlTask, ReadsChatsAndTokens) {
+  const std::vector<Prompt> prompts =
+      InOrder("o.jsonl", R"({"messages": [{"role": "user", "content": "q"}], "answer": "a", "metadata": {"b": 1}})"
+                         "\n\n"
+                         R"({"tokens": [5, 6], "answer": "a"})"
+                         "\n");
+  ASSERT_EQ(prompts.size(), 2u);
+  EXPECT_EQ(prompts[0].conversation, R"({"messages":[{"role":"user","content":"q"}]})");
+  EXPECT_EQ(prompts[0].answer, "a");
+  EXPECT_EQ(prompts[0].metadata, R"({"b":1})");
+  EXPECT_EQ(prompts[0].where, Path("o.jsonl") + ":1");
+  EXPECT_THAT(prompts[1].tokens, ::testing::ElementsAre(5, 6));
+  EXPECT_EQ(prompts[1].where, Path("o.jsonl") + ":3");
+}
+
+TEST(JsonlTask, KeysAndSplitsAreOfWhatIsAsked) {
+  const std::string chat = R"("messages": [{"role": "user", "content": "q"}])";
+  // One question twice with other ids and solutions, the same with another answer, with a tool, and a text that spells it.
+  const std::vector<Prompt> prompts =
+      InOrder("p.jsonl",
+              "{" + chat + R"(, "id": 1, "s": "x"})" + "\n{" + chat + R"(, "id": 2, "s": "y"})" + "\n{" + chat +
+                  R"(, "answer": "a", "s": "x"})" + "\n{" + chat + R"(, "tools": [{}], "s": "x"})" + "\n" +
+                  R"({"prompt": "{\"messages\":[{\"role\":\"user\",\"content\":\"q\"}]}", "s": "x"})" + "\n" +
+                  R"({"tokens": [1, 2], "s": "x"})" + "\n" + R"({"tokens": [12], "s": "x"})" + "\n",
+              ", demonstration_key=s");
+  std::set<uint64_t> keys;
+  for (const Prompt& prompt : prompts) keys.insert(prompt.key);
+  EXPECT_EQ(keys.size(), 7u);
+
+  // Two lines of one chat cannot be on both sides.
+  const std::string one = Write("q.jsonl", "{" + chat + R"(, "id": 1})" + "\n{" + chat + R"(, "answer": "a"})");
+  EXPECT_EQ(ErrorOf(absl::StrCat("path=\"", one, "\"")),
+            one + ": one prompt cannot be split in two; add lines or give held_out_path");
+  const std::string other = Write("r.jsonl", "{" + chat + R"(, "answer": "b"})");
+  EXPECT_THAT(ErrorOf(absl::StrCat("path=\"", one, "\", held_out_path=\"", other, "\"")),
+              HasSubstr(absl::StrCat(other, ":1: the prompt stands in ", one, ":1 as well")));
+}
+
+TEST(JsonlTask, ATemplateOfTextsIsForTexts) {
+  const std::string path = Write("s.jsonl", R"({"prompt": "a"})"
+                                            "\n"
+                                            R"({"tokens": [1]})");
+  EXPECT_EQ(ErrorOf(absl::StrCat("path=\"", path, "\", prompt_template=\"Q: {prompt}\"")),
+            path +
+                ":2: has no 'prompt' for the option 'prompt_template'; leave the option out or put lines of one "
+                "kind into a file");
+}
+
 TEST(JsonlTask, NamesTheLineThatIsWrong) {
   EXPECT_EQ(ErrorOf(""), "jsonl: needs an option path=\"...\", a file of JSON lines");
   EXPECT_THAT(ErrorOf("path=\"/nowhere/x.jsonl\""), HasSubstr("/nowhere/x.jsonl"));
@@ -179,12 +236,12 @@ TEST(JsonlTask, NamesTheLineThatIsWrong) {
       {"x", "not a JSON object in UTF-8; one object a line is wanted"},
       {"[]", "not a JSON object in UTF-8"},
       {"{\"prompt\": \"\xff\"}", "not a JSON object in UTF-8"},
-      {"{}", "'prompt' is missing or not a text"},
+      {"{}", "holds 0 of 'prompt', 'messages' and 'tokens', wanted exactly one"},
+      {R"({"prompt": "a", "messages": []})", "holds 2 of 'prompt', 'messages' and 'tokens', wanted exactly one"},
       {R"({"prompt": 5})", "'prompt' is missing or not a text"},
       {R"({"prompt": "a", "answer": 5})", "'answer' is missing or not a text"},
       {R"({"prompt": "a", "metadata": "x"})", "'metadata' is not an object"},
-      {R"({"messages": []})", "holds 'messages'; a task's line holds 'prompt'"},
-      {R"({"tokens": [1]})", "holds 'tokens'; a task's line holds 'prompt'"},
+      {R"({"tokens": [1, -2]})", "'tokens' holds -2, wanted ids from 0 on"},
       {std::string(200, '['), "nests more than 100 deep"},
   };
   for (const auto& [line, error] : kCases) {

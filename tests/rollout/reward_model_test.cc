@@ -149,11 +149,13 @@ class RewardModelTest : public testing::Test {
     return std::string(status.message());
   }
 
-  Verdict Verify(const std::string& completion, const std::string& options = "", const std::string& text = "q: ") {
+  Verdict Verify(const std::string& completion, const std::string& options = "",
+                 const std::string& text = "q: ", const std::string& conversation = "") {
     const auto verifier = Make(options);
     EXPECT_TRUE(verifier.ok()) << verifier.status();
     Prompt prompt;
     prompt.text = text;
+    prompt.conversation = conversation;
     return (*verifier)->Verify(prompt, completion);
   }
 
@@ -175,6 +177,29 @@ TEST_F(RewardModelTest, AClassifierReadsItsChatTemplate) {
   WriteClassifier();
   UseChatTemplate();
   EXPECT_NEAR(*Verify("abcA").score, kEnd / 100.0, 1e-6);
+}
+
+TEST_F(RewardModelTest, AConversationGoesOnWithTheCompletion) {
+  WriteRandomClassifier();
+  const std::string text = "[q][a][r]",
+                    conversation =
+                        R"({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"},
+                                                    {"role": "user", "content": "r"}], "add_generation_prompt": true})";
+  // Without a template of its own the model reads what the policy read.
+  EXPECT_EQ(Verify("b", "", text, conversation).score, Verify("b", "", text).score);
+  UseChatTemplate();
+  // The template makes one message of this user's, up to the last mark, and two of the other.
+  const double wanted = *Verify("b", "", "q<|end|>assistant: a<|end|>user: r").score;
+  EXPECT_EQ(Verify("b", "", text, conversation).score, wanted);
+  EXPECT_NE(Verify("c", "", text, conversation).score, wanted);
+}
+
+TEST_F(RewardModelTest, AJudgeIsShownAConversationWithoutItsMarks) {
+  WriteJudge();
+  const std::string brief = "template='{completion}{prompt}',max_new_tokens=12";
+  const std::string conversation = R"({"messages": [{"role": "user", "content": ">"}]})";
+  EXPECT_EQ(Verify("x", brief, "<|end|>", conversation).score, 0.7);  // "x< |end|>": the judge answers after '>'
+  EXPECT_EQ(Verify("x", brief, "<|end|>").score, std::nullopt);
 }
 
 TEST_F(RewardModelTest, PadTokensAtTheEndDoNotCount) {
