@@ -117,7 +117,8 @@ double RelativeDifference(const Gradient& a, const Gradient& b) {
 
 std::vector<std::string> EveryLoss() {
   std::vector<std::string> names;
-  for (const ComponentInfo& info : ListComponents("loss").value()) names.push_back(info.name);
+  const std::vector<ComponentInfo> losses = ListComponents("loss").value();
+  for (const ComponentInfo& info : losses) names.push_back(info.name);
   return names;
 }
 

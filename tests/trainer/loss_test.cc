@@ -241,7 +241,8 @@ TEST(Tbrm, IsTheSquaredResidualOfTheWholeAnswer) {
 }
 
 TEST(Loss, IsFiniteForAnyNumbersAndForSamplesWithoutTokens) {
-  for (const ComponentInfo& info : ListComponents("loss").value()) {
+  const std::vector<ComponentInfo> losses = ListComponents("loss").value();
+  for (const ComponentInfo& info : losses) {
     if (BuildLoss(info.spec).value()->aggregation() == Aggregation::kPairMean) continue;
     for (const float far : {-500.0f, 500.0f}) {
       // Far from the policy before, alone and beside samples without tokens; at the end no token at all.
