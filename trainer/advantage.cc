@@ -49,6 +49,17 @@ Estimate ForEachGroup(std::span<const RewardedSample> samples,
   return OnEveryToken(samples, advantages);
 }
 
+std::vector<double> ReturnsToGo(const RewardedSample& sample, double gamma) {
+  std::vector<double> returns(sample.tokens);
+  double next = 0;
+  for (int32_t t = sample.tokens - 1; t >= 0; --t) {
+    const double reward = t + 1 == sample.tokens ? sample.reward.value() : 0;
+    const double penalty = sample.penalties.empty() ? 0 : sample.penalties[t];
+    next = returns[t] = reward - penalty + gamma * next;
+  }
+  return returns;
+}
+
 Estimate Whiten(std::span<const RewardedSample> samples, const std::vector<std::vector<double>>& values) {
   HONE_CHECK(samples.size() == values.size());
   constexpr double kEpsilon = 1e-8;

@@ -64,6 +64,9 @@ Estimate OnEveryToken(std::span<const RewardedSample> samples, const std::vector
 Estimate ForEachGroup(std::span<const RewardedSample> samples,
                       const std::function<std::vector<double>(const GroupRewards&)>& estimate);
 
+// [tokens] of a sample with a reward: G_t = r_t + gamma G_t+1, the reward at the last token less each token's penalty.
+std::vector<double> ReturnsToGo(const RewardedSample& sample, double gamma);
+
 // values [sample][token] -> advantages of mean 0 and variance 1 over all of these tokens: (x - mean) / sqrt(variance + 1e-8), the variance with
 // n - 1, as in verl. A sample whose list is empty counts in neither and gets zeros. Values that are all equal become 0, exactly.
 Estimate Whiten(std::span<const RewardedSample> samples, const std::vector<std::vector<double>>& values);

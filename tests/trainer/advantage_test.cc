@@ -79,6 +79,13 @@ TEST(Advantage, RemaxComparesWithTheGreedyAnswer) {
       ElementsAre(ElementsAre(0.5f), ElementsAre(0), ElementsAre(-0.5f, -0.5f), ElementsAre(0), ElementsAre(0)));
 }
 
+TEST(Advantage, RemaxCountsPenaltiesFromEachTokenOn) {
+  // 1 - 0.25 - 0.5 and 1 - 0.5, less the greedy 0.25.
+  const std::vector<float> penalties = {0.25f, 0.5f};
+  const std::vector<RewardedSample> samples = {{1.0, 0, 2, 0.25, {}, penalties}};
+  EXPECT_THAT(BuildAdvantage("remax").value()->Compute(samples).advantages, ElementsAre(ElementsAre(0, 0.25f)));
+}
+
 TEST(Advantage, ReinforcePlusPlusWhitensReturns) {
   // gamma 0.5: returns 0.5 and 1 of the first, 0 of the second, none of the third. Mean 0.5, variance (0 + 1/4 + 1/4) / 2 = 1/4: 0, 1, -1.
   const std::vector<RewardedSample> samples = {{1.0, 0, 2}, {0.0, 1, 1}, {kNoVerdict, 2, 2}};

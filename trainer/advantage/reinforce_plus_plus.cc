@@ -1,5 +1,5 @@
-// REINFORCE++, https://arxiv.org/abs/2501.03262, section 3: no baseline but the whole batch. Each token's return-to-go,
-// G_t = r_t + gamma G_t+1 with the reward at the last token and penalties at their own, whitened over all tokens of the batch.
+// REINFORCE++, https://arxiv.org/abs/2501.03262, section 3: no baseline but the whole batch. Each token's return-to-go, whitened over all
+// tokens of the batch.
 #include "trainer/advantage.h"
 
 namespace hone {
@@ -14,15 +14,7 @@ class ReinforcePlusPlus : public Advantage {
   Estimate Compute(std::span<const RewardedSample> samples) const override {
     std::vector<std::vector<double>> returns(samples.size());
     for (size_t i = 0; i < samples.size(); ++i) {
-      const RewardedSample& sample = samples[i];
-      if (!sample.reward) continue;
-      returns[i].resize(sample.tokens);
-      double after = 0;
-      for (int32_t t = sample.tokens - 1; t >= 0; --t) {
-        const double reward = t + 1 == sample.tokens ? *sample.reward : 0;
-        const double penalty = sample.penalties.empty() ? 0 : sample.penalties[t];
-        after = returns[i][t] = reward - penalty + gamma_ * after;
-      }
+      if (samples[i].reward) returns[i] = ReturnsToGo(samples[i], gamma_);
     }
     return Whiten(samples, returns);
   }

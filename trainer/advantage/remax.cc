@@ -1,6 +1,6 @@
 // ReMax, https://arxiv.org/abs/2310.10505, eq. 7: the baseline is the reward of the answer that the policy finds likeliest, one a prompt
-// whatever the number of samples: A_i = R_i - R(greedy). Needs no peers and no value model. Without a verdict on the greedy answer there is
-// no baseline, and the prompt's samples get 0.
+// whatever the number of samples: A_i = R_i - R(greedy). Needs no peers and no value model. Penalties of tokens count from each token on,
+// as in its code and verl. Without a verdict on the greedy answer there is no baseline, and the prompt's samples get 0.
 #include "trainer/advantage.h"
 
 namespace hone {
@@ -11,12 +11,15 @@ class Remax : public Advantage {
   AdvantageNeeds needs() const override { return AdvantageNeeds::kGreedy; }
 
   Estimate Compute(std::span<const RewardedSample> samples) const override {
-    std::vector<double> advantages;
+    Estimate result;
     for (const RewardedSample& sample : samples) {
-      const bool known = sample.reward && sample.greedy_reward;
-      advantages.push_back(known ? sample.TotalReward() - *sample.greedy_reward : 0);
+      std::vector<float>& advantages = result.advantages.emplace_back(sample.tokens, 0.0f);
+      if (!sample.reward || !sample.greedy_reward) continue;
+      const std::vector<double> returns = ReturnsToGo(sample, 1);
+      for (size_t t = 0; t < advantages.size(); ++t)
+        advantages[t] = static_cast<float>(returns[t] - *sample.greedy_reward);
     }
-    return OnEveryToken(samples, advantages);
+    return result;
   }
 };
 
