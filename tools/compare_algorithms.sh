@@ -2,10 +2,11 @@
 # Every named algorithm on the same problem: trains one SFT checkpoint of recipes/quickstart.textproto's Countdown model, then from it one RL
 # stage of the same number of sampled answers for each algorithm, and prints a Markdown table: held-out pass@1 before and after, seconds of
 # training, peak memory. What the published settings say about clipping, KL, mini-batches and epochs stays; batch and learning rate, which
-# belong to their large models, are the same for all.
+# belong to their large models, are the same for all. An algorithm that learns from a file of pairs gets those among the same number of
+# answers of the SFT checkpoint.
 #   tools/compare_algorithms.sh [OPTION VALUE]...
 #     --out DIR            folder of recipes, runs and table.md; must not exist (runs/compare_algorithms)
-#     --algorithms LIST    names with commas between; default: all of `hone list algorithm` that sample
+#     --algorithms LIST    names with commas between; default: all of `hone list algorithm`
 #     --steps N            rollout steps of each algorithm (100)
 #     --samples N          answers a step, the greedy ones of a baseline included (2048)
 #     --group N            answers to a prompt where the algorithm compares them (8); those that need no peers sample one
@@ -93,8 +94,14 @@ def write(name, text):
     return path
 
 
+def recipe_of(name, stage):
+    text = "\n".join(f"  {field}: {value}" for field, value in stage.items())
+    return (f'name: "{name}"\nseed: {options["seed"]}\ntask: "{task}"\nmodel {{ path: "{os.path.abspath(start)}" }}\n'
+            f"stage {{\n{text}\n}}\nevaluation {{ prompts: 0 }}\n")
+
+
 def rl_recipe(name, fields):
-    """The stage of one algorithm within the budget."""
+    """The stage of one algorithm within the budget, and how many answers that is."""
     group = 1 if fields.get("samples_per_prompt") == "1" else options["group"]
     answers = group + (1 if "remax" in fields.get("advantage", "") else 0)
     prompts = max(1, options["samples"] // answers)
@@ -102,22 +109,39 @@ def rl_recipe(name, fields):
     stage = {"algorithm": f'"{name}"', "name": '"rl"', "steps": options["steps"], "prompts_per_step": prompts,
              "samples_per_prompt": group, "max_new_tokens": 16, "minibatches": minibatches,
              "learning_rate": options["learning_rate"], "schedule": '"cosine"'}
-    text = "\n".join(f"  {field}: {value}" for field, value in stage.items())
-    return (f'name: "{name}"\nseed: {options["seed"]}\ntask: "{task}"\nmodel {{ path: "{os.path.abspath(start)}" }}\n'
-            f"stage {{\n{text}\n}}\nevaluation {{ prompts: 0 }}\n", prompts * answers * options["steps"])
+    return recipe_of(name, stage), prompts * answers * options["steps"]
+
+
+def preference_recipe(name):
+    """The same for a file of pairs: samples the SFT checkpoint, whose weights a rate of 1e-30 leaves as they are. Also the seconds of that."""
+    stage = {"kind": "RL", "steps": options["steps"], "prompts_per_step": max(1, options["samples"] // options["group"]),
+             "samples_per_prompt": options["group"], "max_new_tokens": 16, "learning_rate": "1e-30", "samples_every": 1}
+    sampled = f"{out}/{name}_samples"
+    seconds, _, _ = run("train", write(f"{name}_samples", recipe_of(f"{name}_samples", stage)), "--out", sampled)
+    files = [f"{sampled}/samples/{file}" for file in sorted(os.listdir(f"{sampled}/samples"))]
+    with open(f"{out}/{name}.jsonl", "w", encoding="utf-8") as pairs:
+        subprocess.run([sys.executable, "tools/pairs_from_samples.py", *files], stdout=pairs, check=True)
+    count = sum(1 for _ in open(f"{out}/{name}.jsonl", encoding="utf-8"))
+    stage = {"algorithm": f'"{name}"', "name": '"preference"', "data": f'"{os.path.abspath(out)}/{name}.jsonl"', "epochs": 1,
+             "batch_size": max(1, min(64, count)), "learning_rate": options["learning_rate"], "schedule": '"cosine"'}
+    return recipe_of(name, stage), options["steps"] * (options["samples"] // options["group"]) * options["group"], seconds
 
 
 def row_of(name, fields):
-    recipe, samples = rl_recipe(name, fields)
+    before_s = 0
+    if fields["kind"] == "PREFERENCE":
+        recipe, samples, before_s = preference_recipe(name)
+    else:
+        recipe, samples = rl_recipe(name, fields)
     sets = [option for change in changes.get(name, []) for option in ("--set", f"stage[0].{change}")]
     seconds, megabytes, _ = run("train", write(name, recipe), "--out", f"{out}/{name}", *sets)
+    seconds += before_s
     after = pass_at_1(newest(f"{out}/{name}"))
     return f"| {name} | {before:.1%} | {after:.1%} | {100 * (after - before):+.1f} | {samples} | {seconds:.0f} | {megabytes:.0f} |"
 
 
 table = published()
-names = options["algorithms"].split(",") if options["algorithms"] else [
-    name for name, fields in table.items() if fields["kind"] not in ("PREFERENCE",)]
+names = options["algorithms"].split(",") if options["algorithms"] else list(table)
 for name in [*names, *changes]:
     if name not in table:
         refuse(f"no algorithm '{name}'; have: {', '.join(table)}")

@@ -39,9 +39,10 @@ for kind, sets in KINDS.items():
     stage = [row for row in lines(whole + "/metrics.jsonl") if row["stage"] == "rl"]
     assert len(stage) == 8
 
-    # At the first update of the stage the policy is its reference. Then they part.
+    # From a frozen reference the policy parts, one that follows stays near.
     divergence = [row["policy/kl_ref"] for row in stage]
-    assert divergence[0] < divergence[-1] and all(value >= 0 for value in divergence), divergence
+    assert all(value > 0 for value in divergence), divergence
+    assert kind == "ema" or divergence[0] < divergence[-1], divergence
     assert all("time/reference_s" in row for row in stage)
     assert not any("policy/kl_ref" in row for row in lines(whole + "/metrics.jsonl") if row["stage"] == "sft")
     # Two passes over two mini-batches: on-policy is the first update alone.

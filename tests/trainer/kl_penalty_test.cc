@@ -118,7 +118,7 @@ TEST(KlPenalty, OptionsThatCannotWork) {
   EXPECT_EQ(BuildKl("k4").status().message(), "no kl 'k4'; have: k1, k2, k3, none; did you mean 'k1'?");
   EXPECT_EQ(BuildReference("model").status().message(), "model: needs an option path=DIR, the folder of the reference");
   EXPECT_EQ(BuildReference("ema(decay=1.5)").status().message(),
-            "ema: option 'decay' is 1.5, wanted a number in 0 .. 1");
+            "ema: option 'decay' is '1.5', wanted a number in 0 .. 1");
 }
 
 }  // namespace

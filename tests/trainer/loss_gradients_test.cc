@@ -129,6 +129,38 @@ std::string ForDifferences(const std::string& loss) {
   return found == still.end() ? loss : found->second;
 }
 
+// Each parameter's gradient along a random direction is the difference of the loss along it.
+void ExpectDifferences(Model& model, const std::vector<TrainGroup>& groups, const Stage& stage) {
+  const Gradient gradient = GradientOf(model, groups, stage);
+  RandomSequence random(9, RandomStream::kOrder, 0);
+  Learner learner(&model, stage);
+  for (size_t p = 0; p < model.parameters().size(); ++p) {
+    Parameter& parameter = model.parameters()[p];
+    // Along a random direction of this parameter: (L(w + h u) - L(w - h u)) / 2h = gradient . u
+    const std::vector<float> weights = PlainWeights(parameter, parameter.value);
+    std::vector<float> direction(weights.size());
+    double expected = 0;
+    for (size_t i = 0; i < direction.size(); ++i) {
+      direction[i] = random.Below(2) == 0 ? -1 : 1;
+      expected += double{gradient[p][i]} * direction[i];
+    }
+    const double h = 2e-3 / std::sqrt(static_cast<double>(direction.size()));
+    double sides[2], size = 0;
+    for (const int side : {0, 1}) {
+      std::vector<float> moved = weights;
+      for (size_t i = 0; i < moved.size(); ++i) moved[i] += static_cast<float>((side == 0 ? -h : h) * direction[i]);
+      Tensor value = parameter.value.detach();
+      AssignPlainWeights(parameter, moved.data(), value);
+      sides[side] = learner.Update(groups, 0).loss;
+      size = std::max(size, std::abs(sides[side]));
+      AssignPlainWeights(parameter, weights.data(), value);
+    }
+    const double measured = (sides[1] - sides[0]) / (2 * h);
+    // Losses are float32 numbers: their difference over 2h is good to about 1e-7 of their size / h.
+    EXPECT_NEAR(measured, expected, 0.02 * std::abs(expected) + 4e-7 * std::max(size, 1.0) / h) << parameter.name;
+  }
+}
+
 TEST(LossGradient, MatchesFiniteDifferencesThroughTheWholeModel) {
   ThreadPool pool(2);
   const auto model = RandomModel(SmallConfig(), &pool, 3);
@@ -136,36 +168,30 @@ TEST(LossGradient, MatchesFiniteDifferencesThroughTheWholeModel) {
   const std::vector<TrainGroup> groups = data.Groups();
   for (const std::string& name : EveryLoss()) {
     SCOPED_TRACE(name);
-    const Stage stage = MakeStage(ForDifferences(name));
-    const Gradient gradient = GradientOf(*model, groups, stage);
-    RandomSequence random(9, RandomStream::kOrder, 0);
-    Learner learner(model.get(), stage);
-    for (size_t p = 0; p < model->parameters().size(); ++p) {
-      Parameter& parameter = model->parameters()[p];
-      // Along a random direction of this parameter: (L(w + h u) - L(w - h u)) / 2h = gradient . u
-      const std::vector<float> weights = PlainWeights(parameter, parameter.value);
-      std::vector<float> direction(weights.size());
-      double expected = 0;
-      for (size_t i = 0; i < direction.size(); ++i) {
-        direction[i] = random.Below(2) == 0 ? -1 : 1;
-        expected += double{gradient[p][i]} * direction[i];
-      }
-      const double h = 2e-3 / std::sqrt(static_cast<double>(direction.size()));
-      double sides[2], size = 0;
-      for (const int side : {0, 1}) {
-        std::vector<float> moved = weights;
-        for (size_t i = 0; i < moved.size(); ++i) moved[i] += static_cast<float>((side == 0 ? -h : h) * direction[i]);
-        Tensor value = parameter.value.detach();
-        AssignPlainWeights(parameter, moved.data(), value);
-        sides[side] = learner.Update(groups, 0).loss;
-        size = std::max(size, std::abs(sides[side]));
-        AssignPlainWeights(parameter, weights.data(), value);
-      }
-      const double measured = (sides[1] - sides[0]) / (2 * h);
-      // Losses are float32 numbers: their difference over 2h is good to about 1e-7 of their size / h.
-      EXPECT_NEAR(measured, expected, 0.02 * std::abs(expected) + 4e-7 * std::max(size, 1.0) / h) << parameter.name;
-    }
+    ExpectDifferences(*model, groups, MakeStage(ForDifferences(name)));
   }
+}
+
+TEST(LossGradient, OfKlAndEntropyTermsMatchesFiniteDifferences) {
+  ThreadPool pool(2);
+  const auto model = RandomModel(SmallConfig(), &pool, 3);
+  const Data data(*model);
+  const auto stage_with = [](const std::string& kl, double entropy_coef) {
+    Stage stage = MakeStage("reinforce(aggregation=seq_mean_token_mean)");
+    stage.kl = *BuildKl(kl);
+    stage.entropy_coef = entropy_coef;
+    return stage;
+  };
+  const Gradient without = GradientOf(*model, data.Groups(), stage_with("none", 0));
+  for (const auto& [kl, entropy_coef] : std::vector<std::pair<std::string, double>>{
+           {"k1(coef=2)", 0}, {"k2(coef=2)", 0}, {"k3(coef=2)", 0}, {"none", 2}, {"k3(coef=1)", 1}}) {
+    SCOPED_TRACE(absl::StrCat(kl, ", entropy ", entropy_coef));
+    const Stage stage = stage_with(kl, entropy_coef);
+    ExpectDifferences(*model, data.Groups(), stage);
+    EXPECT_GT(RelativeDifference(GradientOf(*model, data.Groups(), stage), without), 0.05);
+  }
+  // In the reward it is none of the loss's business.
+  EXPECT_EQ(GradientOf(*model, data.Groups(), stage_with("k3(coef=2, place=reward)", 0)), without);
 }
 
 TEST(LossGradient, DoesNotDependOnSplitOrderOrPacking) {
