@@ -19,6 +19,7 @@
 #include "rollout/task.h"
 #include "trainer/advantage.h"
 #include "trainer/loss.h"
+#include "trainer/noise_scale.h"
 
 namespace hone {
 namespace {
@@ -118,6 +119,18 @@ constexpr Component<ReferenceOptions> kReferences[] = {
 #define REFERENCE(name, factory, description) {name, factory, description},
 #include "recipes/components.def"
 };
+constexpr Component<ValueModelOptions> kValueModels[] = {
+#define VALUE_MODEL(name, factory, description) {name, factory, description},
+#include "recipes/components.def"
+};
+constexpr Component<PolicyEwmaOptions> kPolicyEwmas[] = {
+#define POLICY_EWMA(name, factory, description) {name, factory, description},
+#include "recipes/components.def"
+};
+constexpr Component<std::optional<double>> kNoiseScales[] = {
+#define NOISE_SCALE(name, factory, description) {name, factory, description},
+#include "recipes/components.def"
+};
 constexpr Component<AdamWOptions> kOptimizers[] = {
 #define OPTIMIZER(name, factory, description) {name, factory, description},
 #include "recipes/components.def"
@@ -191,12 +204,21 @@ Slot MakeSlot(const char* name, const Component<Product> (&menu)[count]) {
 }
 
 std::vector<Slot> AllSlots() {
-  return {MakeSlot("task", kTasks),           MakeSlot("verifier", kVerifiers),
-          MakeSlot("model", kModels),         MakeSlot("tokenizer", kTokenizers),
-          MakeSlot("drafter", kDrafters),     MakeSlot("advantage", kAdvantages),
-          MakeSlot("loss", kLosses),          MakeSlot("kl", kKls),
-          MakeSlot("reference", kReferences), MakeSlot("optimizer", kOptimizers),
-          MakeSlot("schedule", kSchedules),   {"algorithm", ListAlgorithms}};
+  return {MakeSlot("task", kTasks),
+          MakeSlot("verifier", kVerifiers),
+          MakeSlot("model", kModels),
+          MakeSlot("tokenizer", kTokenizers),
+          MakeSlot("drafter", kDrafters),
+          MakeSlot("advantage", kAdvantages),
+          MakeSlot("value_model", kValueModels),
+          MakeSlot("loss", kLosses),
+          MakeSlot("policy_ewma", kPolicyEwmas),
+          MakeSlot("kl", kKls),
+          MakeSlot("reference", kReferences),
+          MakeSlot("optimizer", kOptimizers),
+          MakeSlot("schedule", kSchedules),
+          MakeSlot("noise_scale", kNoiseScales),
+          {"algorithm", ListAlgorithms}};
 }
 
 }  // namespace
@@ -227,6 +249,18 @@ absl::StatusOr<KlOptions> BuildKl(absl::string_view spec, std::string* resolved)
 
 absl::StatusOr<ReferenceOptions> BuildReference(absl::string_view spec, std::string* resolved) {
   return Build("reference", kReferences, spec, resolved);
+}
+
+absl::StatusOr<ValueModelOptions> BuildValueModel(absl::string_view spec, std::string* resolved) {
+  return Build("value_model", kValueModels, spec, resolved);
+}
+
+absl::StatusOr<PolicyEwmaOptions> BuildPolicyEwma(absl::string_view spec, std::string* resolved) {
+  return Build("policy_ewma", kPolicyEwmas, spec, resolved);
+}
+
+absl::StatusOr<std::optional<double>> BuildNoiseScale(absl::string_view spec, std::string* resolved) {
+  return Build("noise_scale", kNoiseScales, spec, resolved);
 }
 
 absl::StatusOr<AdamWOptions> BuildOptimizer(absl::string_view spec, std::string* resolved) {

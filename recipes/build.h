@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,6 +10,7 @@
 #include "engine/base/status.h"
 #include "engine/drafter.h"
 #include "recipes/recipe.h"
+#include "trainer/policy_average.h"
 #include "trainer/run_options.h"
 
 namespace hone {
@@ -25,6 +27,9 @@ absl::StatusOr<std::unique_ptr<Loss>> BuildLoss(absl::string_view spec, std::str
 absl::StatusOr<KlOptions> BuildKl(absl::string_view spec, std::string* resolved = nullptr);
 absl::StatusOr<ReferenceOptions> BuildReference(absl::string_view spec, std::string* resolved = nullptr);
 absl::StatusOr<AdamWOptions> BuildOptimizer(absl::string_view spec, std::string* resolved = nullptr);
+absl::StatusOr<ValueModelOptions> BuildValueModel(absl::string_view spec, std::string* resolved = nullptr);
+absl::StatusOr<PolicyEwmaOptions> BuildPolicyEwma(absl::string_view spec, std::string* resolved = nullptr);
+absl::StatusOr<std::optional<double>> BuildNoiseScale(absl::string_view spec, std::string* resolved = nullptr);
 // Over `total_steps` optimizer steps, at least 1.
 absl::StatusOr<Schedule> BuildSchedule(absl::string_view spec, double peak, int64_t total_steps,
                                        std::string* resolved = nullptr);

@@ -83,6 +83,17 @@ absl::Status CheckAdvantage(const RecipeLocations& locations, const std::string&
   return absl::OkStatus();
 }
 
+// The average that clipping measures from, and the settings of a divided batch.
+void UsePolicyEwma(const PolicyEwmaOptions& options, Stage& stage) {
+  if (options.beta_prox == 0) return;
+  const BatchSizeSettings settings = ForDividedBatch(
+      {stage.schedule.peak, stage.adamw.beta1, stage.adamw.beta2, options.beta_prox}, options.divide_batch);
+  stage.schedule.peak = settings.learning_rate;
+  stage.adamw.beta1 = settings.beta1;
+  stage.adamw.beta2 = settings.beta2;
+  stage.beta_prox = settings.beta_prox;
+}
+
 absl::StatusOr<Stage> BuildStage(const RecipeLocations& locations, const std::string& path, proto::Stage& recipe) {
   Stage stage;
   const bool is_rl = recipe.kind() == proto::Stage::RL;
@@ -99,6 +110,8 @@ absl::StatusOr<Stage> BuildStage(const RecipeLocations& locations, const std::st
                 BuildSchedule(recipe.schedule(), recipe.learning_rate(), total_steps, recipe.mutable_schedule()));
   HONE_BUILD_AT(stage.loss, path + ".loss", BuildLoss(recipe.loss(), recipe.mutable_loss()));
   HONE_RETURN_IF_ERROR(At(locations, path + ".loss", CheckLossFitsKind(recipe)));
+  HONE_BUILD_AT(stage.noise_scale_decay, path + ".noise_scale",
+                BuildNoiseScale(recipe.noise_scale(), recipe.mutable_noise_scale()));
   if (!is_rl) {
     stage.batch_size = recipe.batch_size();
     return stage;
@@ -113,6 +126,11 @@ absl::StatusOr<Stage> BuildStage(const RecipeLocations& locations, const std::st
   stage.samples_every = recipe.samples_every();
   HONE_BUILD_AT(stage.advantage, path + ".advantage", BuildAdvantage(recipe.advantage(), recipe.mutable_advantage()));
   HONE_RETURN_IF_ERROR(CheckAdvantage(locations, path, recipe, stage));
+  HONE_BUILD_AT(stage.value_model, path + ".value_model",
+                BuildValueModel(recipe.value_model(), recipe.mutable_value_model()));
+  HONE_BUILD_AT(const PolicyEwmaOptions policy_ewma, path + ".policy_ewma",
+                BuildPolicyEwma(recipe.policy_ewma(), recipe.mutable_policy_ewma()));
+  UsePolicyEwma(policy_ewma, stage);
   HONE_BUILD_AT(stage.kl, path + ".kl", BuildKl(recipe.kl(), recipe.mutable_kl()));
   if (!recipe.has_reference()) recipe.set_reference(AsksForReference(stage) ? "start" : "none");
   HONE_BUILD_AT(stage.reference, path + ".reference", BuildReference(recipe.reference(), recipe.mutable_reference()));

@@ -20,6 +20,8 @@ class Checker {
         kl_(NameOf(recipe.kl())) {}
 
   absl::Status Check() const {
+    HONE_RETURN_IF_ERROR(CheckValueModel());
+    HONE_RETURN_IF_ERROR(CheckPolicyEwma());
     HONE_RETURN_IF_ERROR(CheckReference());
     HONE_RETURN_IF_ERROR(CheckKl());
     HONE_RETURN_IF_ERROR(CheckTokenTerms());
@@ -31,6 +33,24 @@ class Checker {
   template <typename... Parts>
   absl::Status Error(const char* field, const Parts&... parts) const {
     return InputError(locations_.Find(absl::StrCat(path_, ".", field)), ": ", parts...);
+  }
+
+  // Advantages from values, and the model that tells values.
+  absl::Status CheckValueModel() const {
+    const bool wanted = stage_.advantage->needs() == AdvantageNeeds::kValues;
+    if (wanted == (stage_.value_model.trunk != ValueTrunk::kNone)) return absl::OkStatus();
+    if (wanted) {
+      return Error("advantage", "advantage '", advantage_,
+                   "' is computed from values; name a model that tells them: ", "value_model: \"own\", or \"shared\"");
+    }
+    return Error("value_model", "'value_model' is \"", NameOf(recipe_.value_model()), "\", but advantage '", advantage_,
+                 "' asks for no values; take gae, or leave the value model out");
+  }
+
+  absl::Status CheckPolicyEwma() const {
+    if (stage_.beta_prox == 0 || loss_ == "decoupled_ppo") return absl::OkStatus();
+    return Error("policy_ewma", "'policy_ewma' makes the proximal policy another one than the policy that sampled, ",
+                 "which loss '", loss_, "' does not tell apart; write loss: \"decoupled_ppo\"");
   }
 
   absl::Status CheckReference() const {

@@ -242,6 +242,7 @@ class Resolver {
       stage.set_schedule(stage.schedule());
       stage.set_max_grad_norm(stage.max_grad_norm());
       stage.set_microbatch_tokens(stage.microbatch_tokens());
+      stage.set_noise_scale(stage.noise_scale());
       stage.set_checkpoint_every(stage.checkpoint_every());
       stage.set_evaluate_every(stage.evaluate_every());
     }
@@ -249,10 +250,11 @@ class Resolver {
   }
 
   absl::Status ResolveSft(const std::string& path, proto::Stage& stage) const {
-    HONE_RETURN_IF_ERROR(Refuse(stage, path,
-                                {"prompts_per_step", "samples_per_prompt", "max_new_tokens", "temperature", "advantage",
-                                 "minibatches", "epochs", "kl", "reference", "entropy_coef", "samples_every"},
-                                "is for stages of kind RL; this one is SFT"));
+    HONE_RETURN_IF_ERROR(
+        Refuse(stage, path,
+               {"prompts_per_step", "samples_per_prompt", "max_new_tokens", "temperature", "advantage", "minibatches",
+                "epochs", "kl", "reference", "entropy_coef", "samples_every", "value_model", "policy_ewma"},
+               "is for stages of kind RL; this one is SFT"));
     HONE_RETURN_IF_ERROR(CheckRules(stage, path, kSftRules));
     if (!stage.has_loss()) stage.set_loss("sft");
     return absl::OkStatus();
@@ -271,6 +273,8 @@ class Resolver {
     stage.set_kl(stage.kl());
     stage.set_entropy_coef(stage.entropy_coef());
     stage.set_samples_every(stage.samples_every());
+    stage.set_value_model(stage.value_model());
+    stage.set_policy_ewma(stage.policy_ewma());
 
     const int prompts = stage.prompts_per_step(), samples = stage.samples_per_prompt();
     if (int64_t{prompts} * samples > kMaxSamplesPerStep) {

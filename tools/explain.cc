@@ -21,6 +21,22 @@ int64_t SavedFloatsPerRow(const ModelConfig& c) {
          2 * int64_t{c.hidden_size};
 }
 
+// Bytes of what the most demanding stage keeps beside the policy: a value model with its gradients and AdamW, an average of the weights.
+double BesideThePolicy(const RunOptions& options, const ModelConfig& config) {
+  const auto parameters = static_cast<double>(config.estimated_parameters());
+  const double embedding = static_cast<double>(config.vocab_size) * config.hidden_size;
+  double most = 0;
+  for (const Stage& stage : options.stages) {
+    double bytes = stage.beta_prox > 0 ? 4 * parameters : 0;
+    if (stage.value_model.trunk == ValueTrunk::kOwn) {
+      const int32_t layers = stage.value_model.layers > 0 ? stage.value_model.layers : config.layers;
+      bytes += 4 * 4 * (embedding + (parameters - embedding) * layers / config.layers);
+    }
+    most = std::max(most, bytes);
+  }
+  return most;
+}
+
 struct Lengths {
   double prompt = 0;
   double answer = 0;  // of demonstrations, with the end token
@@ -110,6 +126,10 @@ absl::StatusOr<std::string> Explain(const RunOptions& options) {
       "%.0f MB; the libraries take about 200 MB more\n",
       state / kMegabyte, refers ? absl::StrFormat("reference %.0f MB, ", reference / kMegabyte) : "",
       activations / kMegabyte, cache / kMegabyte);
+  if (const double beside = BesideThePolicy(options, config); beside > 0) {
+    absl::StrAppendFormat(&text, "# memory of the value model and the averaged policy beside these: %.0f MB\n",
+                          beside / kMegabyte);
+  }
   return text;
 }
 

@@ -81,5 +81,6 @@ absl::StatusOr<std::unique_ptr<Advantage>> NewReward(Spec& spec);
 absl::StatusOr<std::unique_ptr<Advantage>> NewRemax(Spec& spec);
 absl::StatusOr<std::unique_ptr<Advantage>> NewReinforcePlusPlus(Spec& spec);
 absl::StatusOr<std::unique_ptr<Advantage>> NewReinforcePlusPlusBaseline(Spec& spec);
+absl::StatusOr<std::unique_ptr<Advantage>> NewGae(Spec& spec);
 
 }  // namespace hone

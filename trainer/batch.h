@@ -12,10 +12,13 @@ namespace hone {
 
 // An answer to learn from or to score. Vectors have one number per token, null stands for none; pointers outlive the batch.
 struct TrainSample {
-  const std::vector<TokenId>* tokens;              // at least one
-  const std::vector<float>* logprobs = nullptr;    // under the policy that sampled it; null for supervised data
+  const std::vector<TokenId>* tokens;            // at least one
+  const std::vector<float>* logprobs = nullptr;  // under the policy that sampled it; null for supervised data
+  const std::vector<float>* old = nullptr;  // under the proximal policy, from which clipping measures; null: `logprobs`
   const std::vector<float>* reference = nullptr;   // log-probabilities under the reference policy
   const std::vector<float>* advantages = nullptr;  // null: all 0
+  const std::vector<float>* values = nullptr;      // of the value model before the step, and what it shall learn
+  const std::vector<float>* returns = nullptr;
   PolicyVersion policy_version = 0;
   float weight = 1;  // in distillation
 };

@@ -33,10 +33,12 @@ std::vector<TrainGroup> TrainedGroups(const Advantage& advantage, GroupsTaken ta
                           .group = static_cast<int32_t>(i),
                           .tokens = static_cast<int32_t>(sample.tokens.size()),
                           .greedy_reward = greedy,
+                          .values = sample.values,
                           .penalties = sample.penalties});
     }
   }
   Estimate estimate = advantage.Compute(rewarded);
+  const bool has_returns = !estimate.returns.empty();
   std::vector<TrainGroup> trained;
   size_t next = 0;
   double zero_variance = 0, largest = 0;
@@ -46,13 +48,17 @@ std::vector<TrainGroup> TrainedGroups(const Advantage& advantage, GroupsTaken ta
     zero_variance += ScoresDiffer(group) ? 0 : 1;
     largest = std::max(largest, static_cast<double>(group.samples.size()));
     for (Sample& sample : group.samples) {
-      sample.advantages = std::move(estimate.advantages[next++]);
+      sample.advantages = std::move(estimate.advantages[next]);
+      if (has_returns) sample.returns = std::move(estimate.returns[next]);
+      ++next;
       if (!sample.verdict.score) continue;
       carries_gradient |= IsNotZero(sample.advantages);
       candidate.samples.push_back({.tokens = &sample.tokens,
                                    .logprobs = &sample.logprobs,
                                    .reference = sample.reference.empty() ? nullptr : &sample.reference,
                                    .advantages = &sample.advantages,
+                                   .values = has_returns ? &sample.values : nullptr,
+                                   .returns = has_returns ? &sample.returns : nullptr,
                                    .policy_version = sample.policy_version});
     }
     if (carries_gradient || (taken == GroupsTaken::kWithVerdict && !candidate.samples.empty()))

@@ -13,10 +13,10 @@ namespace hone {
 // Which groups an update takes.
 enum class GroupsTaken {
   kWithAdvantage,  // with an advantage other than 0: the others have no gradient
-  kWithVerdict,    // with any verdict: the loss, or a KL or entropy term in it, has a gradient without advantages
+  kWithVerdict,  // with any verdict: the loss, a KL or entropy term in it, or a value model has a gradient without advantages
 };
 
-// Fills Sample::advantages. Returns the groups taken, without samples that have no verdict. Pointers lead into `groups`. Metrics:
+// Fills Sample::advantages, and Sample::returns where the estimator gives them. Returns the groups taken, without samples that have no verdict. Pointers lead into `groups`. Metrics:
 // group/trained, and group/zero_variance, the share of groups whose scores do not differ, where prompts have several samples.
 std::vector<TrainGroup> TrainedGroups(const Advantage& advantage, GroupsTaken taken, std::vector<Group>& groups,
                                       Metrics& metrics);

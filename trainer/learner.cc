@@ -28,6 +28,7 @@ Tensor FromFloats(const std::vector<float>& values) { return at::tensor(at::Arra
 // What a batch's samples bring along, token after token.
 struct TokenData {
   std::vector<int32_t> lengths;
+  std::vector<float> old;        // empty where it is the rollout's
   std::vector<float> rollout;    // the log-probability at sampling, or the present one for supervised data
   std::vector<float> reference;  // empty without one
   std::vector<float> advantages;
@@ -40,12 +41,14 @@ TokenData Expand(const PackedBatch& batch, const float* logprobs) {
     data.lengths.push_back(static_cast<int32_t>(length));
     const float* rollout = sample->logprobs != nullptr ? sample->logprobs->data() : logprobs + first;
     data.rollout.insert(data.rollout.end(), rollout, rollout + length);
+    if (sample->old != nullptr) data.old.insert(data.old.end(), sample->old->begin(), sample->old->end());
     if (sample->reference != nullptr)
       data.reference.insert(data.reference.end(), sample->reference->begin(), sample->reference->end());
     data.advantages.resize(first + length, 0);
     if (sample->advantages != nullptr)
       std::copy_n(sample->advantages->begin(), length, data.advantages.begin() + static_cast<int64_t>(first));
   }
+  HONE_CHECK(data.old.empty() || data.old.size() == data.rollout.size());
   HONE_CHECK(data.reference.empty() || data.reference.size() == data.rollout.size());
   return data;
 }
@@ -61,6 +64,12 @@ void MeasureMismatch(const PackedBatch& batch, const float* logprobs, PolicyVers
     }
     logprobs += length;
   }
+}
+
+// The gradient so far, a sum over `first` of `samples` samples, times samples / first is what a batch of the first ones would give.
+GradientNorms NormsOfFirst(size_t first, size_t samples, double norm) {
+  const double b = static_cast<double>(first), B = static_cast<double>(samples), small = norm * B / b;
+  return {.small_batch = b, .big_batch = B, .small_sq = small * small};
 }
 
 }  // namespace
@@ -84,11 +93,16 @@ UpdateStats Learner::Update(std::span<const TrainGroup> groups, PolicyVersion po
   HONE_CHECK(stats.tokens > 0);
 
   for (Parameter& parameter : model_->parameters()) parameter.value.mutable_grad().reset();
+  if (value_model_ != nullptr) value_model_->ForgetGradients();
   const float* batch_weights = weights.data();
-  for (const PackedBatch& batch :
-       PackGroups(groups, stage_.microbatch_tokens, aggregation == Aggregation::kPairMean ? 2 : 1)) {
+  const std::vector<PackedBatch> batches =
+      PackGroups(groups, stage_.microbatch_tokens, aggregation == Aggregation::kPairMean ? 2 : 1);
+  for (const PackedBatch& batch : batches) {
     batch_weights += AccumulateGradient(batch, batch_weights, policy_version, stats);
     stats.rows += static_cast<int64_t>(batch.rows.tokens.size());
+    if (stage_.noise_scale_decay && batches.size() > 1 && &batch == &batches.front()) {
+      stats.gradient_norms = NormsOfFirst(batch.samples.size(), lengths.size(), GradientNorm());
+    }
   }
   const auto tokens = static_cast<double>(stats.tokens);
   stats.entropy /= tokens;
@@ -96,6 +110,7 @@ UpdateStats Learner::Update(std::span<const TrainGroup> groups, PolicyVersion po
   if (stats.kl_reference) *stats.kl_reference /= tokens;
 
   stats.grad_norm = GradientNorm();
+  if (stats.gradient_norms) stats.gradient_norms->big_sq = stats.grad_norm * stats.grad_norm;
   stats.learning_rate = stage_.schedule.At(optimizer_steps_);
   stats.applied = std::isfinite(stats.grad_norm);
   if (stats.applied) {
@@ -120,13 +135,13 @@ int64_t Learner::AccumulateGradient(const PackedBatch& batch, const float* weigh
   const Tensor rollout = FromFloats(data.rollout), advantages = FromFloats(data.advantages);
   const Tensor reference = data.reference.empty() ? Tensor() : FromFloats(data.reference);
   Tensor losses, clipped;
-  stage_.loss->Compute({logprobs, rollout, rollout, reference, log_sum_exp, advantages, data.lengths},
-                       {losses, clipped});
+  const Tensor old = data.old.empty() ? rollout : FromFloats(data.old);
+  stage_.loss->Compute({logprobs, old, rollout, reference, log_sum_exp, advantages, data.lengths}, {losses, clipped});
   const int64_t count = losses.numel();
   if (reference.defined()) AddKl(logprobs, reference, losses, stats);
   if (stage_.entropy_coef != 0) losses = losses - entropy * stage_.entropy_coef;
   const Tensor loss = at::dot(losses, FromFloats({weights, weights + count}));
-  loss.backward();
+  (value_model_ == nullptr ? loss : loss + value_model_->Loss(hidden, batch, stats.tokens)).backward();
 
   stats.loss += loss.item<double>();
   stats.entropy += Total(entropy);
@@ -143,7 +158,7 @@ void Learner::AddKl(const Tensor& logprobs, const Tensor& reference, Tensor& los
 }
 
 double Learner::GradientNorm() const {
-  double squares = 0;
+  double squares = value_model_ == nullptr ? 0 : value_model_->SquaredGradientNorm();
   for (const Parameter& parameter : model_->parameters()) {
     const Tensor& gradient = parameter.value.grad();
     if (!gradient.defined()) continue;
@@ -154,6 +169,7 @@ double Learner::GradientNorm() const {
 
 void Learner::Apply(double learning_rate, double gradient_scale) {
   const at::NoGradGuard no_gradient;
+  if (value_model_ != nullptr) value_model_->Step(gradient_scale);
   ++optimizer_steps_;
   const AdamWOptions& adamw = stage_.adamw;
   const Tensor step = at::full({}, static_cast<double>(optimizer_steps_), at::kFloat);

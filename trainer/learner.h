@@ -13,7 +13,9 @@
 #include "engine/model/model.h"
 #include "trainer/batch.h"
 #include "trainer/loss.h"
+#include "trainer/noise_scale.h"
 #include "trainer/run_options.h"
+#include "trainer/value_model.h"
 
 namespace hone {
 
@@ -26,6 +28,8 @@ struct UpdateStats {
   // has none. Exactly 0 or a defect.
   std::optional<double> mismatch;
   std::optional<double> kl_reference;  // k3; no value without a reference
+  // Where the stage measures the noise scale and there were several micro-batches.
+  std::optional<GradientNorms> gradient_norms;
   double grad_norm = 0;
   double learning_rate = 0;
   int64_t tokens = 0;    // trained tokens
@@ -43,6 +47,10 @@ class Learner {
   UpdateStats Update(std::span<const TrainGroup> groups, PolicyVersion policy_version);
 
   int64_t optimizer_steps() const { return optimizer_steps_; }
+
+  // Updates train its head too: its loss is added, its gradient clipped with the policy's. Null, or of a shared trunk; it outlives the
+  // learner, and samples have values and returns.
+  void UseValueModel(ValueModel* value_model) { value_model_ = value_model; }
 
   // Of the KL divergence from the reference in the loss; begins at the stage's.
   void set_kl_coef(double kl_coef) { kl_coef_ = kl_coef; }
@@ -62,6 +70,7 @@ class Learner {
   Model* model_;
   const Stage& stage_;
   std::vector<Tensor> exp_avg_, exp_avg_sq_;  // one per parameter, in its layout
+  ValueModel* value_model_ = nullptr;
   double kl_coef_;
   int64_t optimizer_steps_ = 0;
 };

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "trainer/kl.h"
 #include "trainer/loss.h"
 #include "trainer/reference.h"
+#include "trainer/value_options.h"
 
 namespace hone {
 
@@ -51,6 +53,8 @@ struct Stage {
   std::unique_ptr<Loss> loss;
   double entropy_coef = 0;  // times the mean entropy, which the loss rewards
 
+  std::optional<double> noise_scale_decay;  // no value: the gradient noise scale is not measured
+
   int64_t batch_size = 0;  // SFT
 
   int64_t prompts_per_step = 0;  // RL, and all below
@@ -60,6 +64,8 @@ struct Stage {
   std::unique_ptr<Advantage> advantage;
   KlOptions kl;
   ReferenceOptions reference;
+  ValueModelOptions value_model;
+  double beta_prox = 0;  // of the average that is the proximal policy (PPO-EWMA); 0: the policy that sampled is
   int64_t minibatches = 1;
   int64_t epochs = 1;  // passes over a step's groups, each of `minibatches` optimizer steps
 

@@ -70,22 +70,29 @@ absl::Status CheckStudentLayers(int64_t layers, int32_t policy_layers) {
                     policy_layers - 1);
 }
 
+absl::StatusOr<std::unique_ptr<Model>> CopyLayers(const Model& policy, const std::vector<int32_t>& sources,
+                                                  HeadCopy head, ThreadPool* pool) {
+  ModelConfig config = StudentConfig(policy.config(), sources);
+  if (head == HeadCopy::kNone) config.tie_word_embeddings = true;
+  HONE_ASSIGN_OR_RETURN(std::unique_ptr<Model> copy, NewModel(config, pool));
+  std::map<std::string, const Tensor*> weights;
+  for (const Parameter& parameter : policy.parameters()) weights[parameter.name] = &parameter.value;
+  const at::NoGradGuard no_gradient;
+  // The layout does not depend on the type, so a copy converts bfloat16 as it stands.
+  for (Parameter& parameter : copy->parameters()) {
+    const auto source = weights.find(SourceName(parameter.name, sources));
+    HONE_CHECK(source != weights.end());
+    parameter.value.copy_(*source->second);
+  }
+  return copy;
+}
+
 absl::StatusOr<std::unique_ptr<Model>> NewStudent(const Model& policy, int32_t layers, ThreadPool* pool) {
   HONE_RETURN_IF_ERROR(CheckStudentLayers(layers, policy.config().layers));
   std::vector<int32_t> sources;
   for (int32_t layer = 0; layer < layers; ++layer)
     sources.push_back(SourceLayer(layer, layers, policy.config().layers));
-  HONE_ASSIGN_OR_RETURN(std::unique_ptr<Model> student, NewModel(StudentConfig(policy.config(), sources), pool));
-  std::map<std::string, const Tensor*> weights;
-  for (const Parameter& parameter : policy.parameters()) weights[parameter.name] = &parameter.value;
-  const at::NoGradGuard no_gradient;
-  // The layout does not depend on the type, so a copy converts bfloat16 as it stands.
-  for (Parameter& parameter : student->parameters()) {
-    const auto source = weights.find(SourceName(parameter.name, sources));
-    HONE_CHECK(source != weights.end());
-    parameter.value.copy_(*source->second);
-  }
-  return student;
+  return CopyLayers(policy, sources, HeadCopy::kLikePolicy, pool);
 }
 
 }  // namespace hone

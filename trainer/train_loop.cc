@@ -22,6 +22,7 @@
 #include "trainer/learner.h"
 #include "trainer/new_model.h"
 #include "trainer/rollout_metrics.h"
+#include "trainer/stage_memory.h"
 
 namespace hone {
 namespace {
@@ -90,9 +91,10 @@ class TrainLoop {
   std::unique_ptr<Model> model_;
   std::unique_ptr<Generator> generator_;
   std::unique_ptr<DraftUpkeep> draft_upkeep_;   // null: there is no draft model, or it stays as it is
-  std::unique_ptr<Learner> learner_;            // of the current stage, as are the next two
+  std::unique_ptr<Learner> learner_;            // of the current stage, as are the next three
   std::unique_ptr<ReferencePolicy> reference_;  // null: nothing asks for one
   std::optional<KlPenalty> kl_;
+  StageMemory memory_;
   int skipped_updates_ = 0;  // in a row
   std::string no_signal_;    // the last cause that was told
 };
@@ -107,6 +109,8 @@ absl::Status TrainLoop::Prepare() {
     HONE_RETURN_IF_ERROR(LoadFrom(checkpoint));
     observer_.OnMessage(absl::StrCat("resuming from ", checkpoint));
   }
+  for (const Stage& stage : options_.stages)
+    HONE_RETURN_IF_ERROR(CheckValueLayers(stage.value_model, model_->config().layers));
   HONE_RETURN_IF_ERROR(folder_.TruncateAfter(state_.step));
   generator_ = std::make_unique<Generator>(model_.get(), tokenizer_.get(), GeneratorLimits{});
   HONE_RETURN_IF_ERROR(generator_->UseDrafter(options_.drafter.get()));
@@ -142,11 +146,15 @@ absl::Status TrainLoop::PrepareStage(const Stage& stage) {
   learner_ = std::make_unique<Learner>(model_.get(), stage);
   kl_.emplace(stage.kl);
   reference_.reset();
+  HONE_ASSIGN_OR_RETURN(memory_, StageMemory::New(*model_, stage));
+  if (memory_.value_model != nullptr && memory_.value_model->shared())
+    learner_->UseValueModel(memory_.value_model.get());
   const std::string checkpoint = folder_.CheckpointPath(state_.step);
   const bool goes_on = state_.stage_step > 0;
   if (goes_on) {
     HONE_RETURN_IF_ERROR(learner_->Load(checkpoint + "/state/optimizer.safetensors", state_.optimizer_steps));
     HONE_RETURN_IF_ERROR(kl_->Load(checkpoint));
+    HONE_RETURN_IF_ERROR(memory_.Load(checkpoint));
   }
   if (stage.reference.kind == ReferenceKind::kNone) return absl::OkStatus();
   const bool first = state_.stage == 0;
@@ -177,7 +185,7 @@ absl::StatusOr<bool> TrainLoop::RunStage(const Stage& stage) {
     const double step_s = SecondsSince(start);
     metrics.Set("time/step_s", step_s);
     double other_s = step_s;
-    for (const char* part : {"time/generate_s", "time/verify_s", "time/reference_s", "time/train_s"})
+    for (const char* part : {"time/generate_s", "time/verify_s", "time/reference_s", "time/value_s", "time/train_s"})
       other_s -= metrics.Find(part).value_or(0);
     metrics.Set("time/other_s", other_s);
     metrics.Set("memory/rss_bytes", ResidentBytes());
@@ -247,8 +255,10 @@ absl::Status TrainLoop::RlStep(const Stage& stage, Metrics& metrics) {
     return WorkError("step ", state_.step + 1, ": ", verdicts.message());
   }
   CompareWithReference(stage, rollout.groups, metrics);
-  const bool moves_without_advantage =
-      stage.loss->takes_rewards() || stage.entropy_coef != 0 || (stage.kl.place == KlPlace::kLoss && kl_->coef() != 0);
+  ValueModel* const value_model = memory_.value_model.get();
+  if (value_model != nullptr) value_model->Evaluate(rollout.groups);
+  const bool moves_without_advantage = stage.loss->takes_rewards() || stage.entropy_coef != 0 ||
+                                       (stage.kl.place == KlPlace::kLoss && kl_->coef() != 0) || value_model != nullptr;
   const std::vector<TrainGroup> groups =
       TrainedGroups(*stage.advantage, moves_without_advantage ? GroupsTaken::kWithVerdict : GroupsTaken::kWithAdvantage,
                     rollout.groups, metrics);
@@ -265,7 +275,9 @@ absl::Status TrainLoop::RlStep(const Stage& stage, Metrics& metrics) {
     HONE_RETURN_IF_ERROR(folder_.WriteSamples(state_.step + 1, rollout.groups));
   }
   learner_->set_kl_coef(kl_->coef());
-  HONE_RETURN_IF_ERROR(Learn(stage, groups, metrics));
+  if (value_model == nullptr || !value_model->IsWarmup(state_.stage_step))
+    HONE_RETURN_IF_ERROR(Learn(stage, groups, metrics));
+  if (value_model != nullptr) HONE_RETURN_IF_ERROR(value_model->Learn(groups, metrics));
   kl_->Adapt(rollout.groups);
   if (draft_upkeep_ != nullptr) draft_upkeep_->Update(rollout.groups, metrics);
   if (options_.drafter != nullptr) {
@@ -299,7 +311,11 @@ absl::Status TrainLoop::Learn(const Stage& stage, const std::vector<TrainGroup>&
   for (int64_t pass = 0; pass < minibatches * stage.epochs; ++pass) {
     const int64_t part = pass % minibatches;
     const size_t begin = groups.size() * part / minibatches, end = groups.size() * (part + 1) / minibatches;
-    const UpdateStats stats = learner_->Update(all.subspan(begin, end - begin), state_.policy_version);
+    std::vector<TrainGroup> minibatch(all.begin() + begin, all.begin() + end);
+    if (memory_.policy_average != nullptr) memory_.policy_average->Score(minibatch, stage.microbatch_tokens);
+    const UpdateStats stats = learner_->Update(minibatch, state_.policy_version);
+    if (memory_.policy_average != nullptr && stats.applied) memory_.policy_average->Add();
+    if (memory_.noise_scale != nullptr && stats.gradient_norms) memory_.noise_scale->Add(*stats.gradient_norms);
     if (stats.mismatch.value_or(0) != 0) {
       return WorkError(
           "step ", state_.step + 1, ": the trainer's log-probabilities differ from the generator's by ",
@@ -336,6 +352,7 @@ absl::Status TrainLoop::Learn(const Stage& stage, const std::vector<TrainGroup>&
     if (sum.mismatch) metrics.Set("mismatch/logprob_abs_max", *sum.mismatch);
     metrics.Set("throughput/train_tokens_per_s", static_cast<double>(sum.rows) / std::max(train_s, 1e-9));
   }
+  if (memory_.noise_scale != nullptr) memory_.noise_scale->AddTo(metrics, metrics.Find("group/trained").value_or(1));
   metrics.Set("time/train_s", train_s);
   return absl::OkStatus();
 }
@@ -370,6 +387,7 @@ absl::Status TrainLoop::SaveCheckpoint() {
     HONE_RETURN_IF_ERROR(learner_->Save(writer.path() + "/state/optimizer.safetensors"));
     HONE_RETURN_IF_ERROR(kl_->Save(writer.path()));
     if (reference_ != nullptr) HONE_RETURN_IF_ERROR(reference_->Save(writer.path()));
+    HONE_RETURN_IF_ERROR(memory_.Save(writer.path()));
   }
   HONE_RETURN_IF_ERROR(WriteRunState(writer.path(), state_));
   return writer.Commit();

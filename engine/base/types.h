@@ -50,7 +50,9 @@ struct Sample {
   Verdict verdict;                                   // Written by the Verifier.
   std::vector<float> reference;                      // Written by the ReferencePolicy; log-probabilities, or empty.
   std::vector<float> penalties;   // Written by the KlPenalty; subtracted from tokens' rewards, or empty.
+  std::vector<float> values;      // Written by the ValueModel; one per token, or empty.
   std::vector<float> advantages;  // Written by the Advantage; one per token, 0 without a verdict.
+  std::vector<float> returns;     // Written by the Advantage; what values should have been, or empty.
 };
 
 // All samples of one prompt from one step.

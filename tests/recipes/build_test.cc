@@ -197,6 +197,9 @@ TEST(ComponentsTest, EveryComponentIsListedWithPaperAndBuildsFromItsDefaults) {
     if (info.slot == "loss") status = BuildLoss(info.spec, &resolved).status();
     if (info.slot == "optimizer") status = BuildOptimizer(info.spec, &resolved).status();
     if (info.slot == "schedule") status = BuildSchedule(info.spec, 1, 10, &resolved).status();
+    if (info.slot == "value_model") status = BuildValueModel(info.spec, &resolved).status();
+    if (info.slot == "policy_ewma") status = BuildPolicyEwma(info.spec, &resolved).status();
+    if (info.slot == "noise_scale") status = BuildNoiseScale(info.spec, &resolved).status();
     if (info.slot == "tokenizer") status = CheckTokenizer(info.spec, &resolved);
     if (info.slot == "model") status = CheckModelFamily(resolved = info.spec);
     EXPECT_TRUE(status.ok()) << status;
@@ -223,9 +226,8 @@ TEST(ComponentsTest, SlotsByName) {
   EXPECT_EQ((*losses)[0].description, "Clipped probability ratio; upper bound apart");
   EXPECT_EQ((*losses)[0].paper, "https://arxiv.org/abs/1707.06347, https://arxiv.org/abs/2503.14476");
   EXPECT_EQ(ListComponents("advantages").status().message(),
-            "no slot 'advantages'; have: task, verifier, model, tokenizer, drafter, advantage, loss, kl, reference, "
-            "optimizer, "
-            "schedule, algorithm; did you mean 'advantage'?");
+            "no slot 'advantages'; have: task, verifier, model, tokenizer, drafter, advantage, value_model, loss, "
+            "policy_ewma, kl, reference, optimizer, schedule, noise_scale, algorithm; did you mean 'advantage'?");
 }
 
 }  // namespace

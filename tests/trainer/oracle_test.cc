@@ -28,6 +28,7 @@
 #include "trainer/advantage.h"
 #include "trainer/kl.h"
 #include "trainer/loss.h"
+#include "trainer/noise_scale.h"
 
 namespace hone {
 namespace {
@@ -49,12 +50,45 @@ std::set<std::string> Names(const std::string& slot) {
   return names;
 }
 
+// Values of tokens in, advantages and returns of tokens out.
+std::string RunGae(const Json& oracle, const Tolerance& tolerance) {
+  const auto advantage =
+      BuildAdvantage(absl::StrCat("gae(gamma=", oracle.at("gamma").dump(), ", lam=", oracle.at("lam").dump(),
+                                  ", whiten=", oracle.at("whiten").dump(), ")"));
+  EXPECT_TRUE(advantage.ok()) << advantage.status();
+  if (!advantage.ok()) return "";
+  const std::vector<std::vector<float>> values = oracle.at("values");
+  std::vector<RewardedSample> samples;
+  for (size_t i = 0; i < values.size(); ++i) {
+    const Json& reward = oracle.at("rewards")[i];
+    samples.push_back({std::nullopt, oracle.at("group")[i], oracle.at("lengths")[i]});
+    samples.back().values = values[i];
+    if (!reward.is_null()) samples.back().reward = reward.get<double>();
+  }
+  const Estimate got = (*advantage)->Compute(samples);
+  const std::vector<std::vector<double>> advantages = oracle.at("expect").at("per_token"),
+                                         returns = oracle.at("expect").at("returns");
+  EXPECT_EQ(got.advantages.size(), advantages.size());
+  EXPECT_EQ(got.returns.size(), returns.size());
+  for (size_t i = 0; i < values.size(); ++i) {
+    EXPECT_EQ(got.advantages[i].size(), values[i].size());
+    EXPECT_EQ(got.returns[i].size(), values[i].size());
+    for (size_t t = 0; t < values[i].size(); ++t) {
+      tolerance.Check(got.advantages[i][t], advantages[i][t], absl::StrCat("advantage ", i, ", token ", t));
+      if (samples[i].reward)
+        tolerance.Check(got.returns[i][t], returns[i][t], absl::StrCat("return ", i, ", token ", t));
+    }
+  }
+  return "";
+}
+
 // A case either runs, and returns "", or returns the name of what Hone does not have.
 std::string RunAdvantage(const Json& oracle, const Tolerance& tolerance) {
   const std::string estimator = oracle.at("estimator");
   static const std::set<std::string> known = Names("advantage");
   if (!known.contains(estimator)) return absl::StrCat("advantage ", estimator);
 
+  if (estimator == "gae") return RunGae(oracle, tolerance);
   std::string spec = estimator;
   if (estimator == "grpo") spec = absl::StrCat("grpo(epsilon=", oracle.at("epsilon").dump(), ")");
   if (estimator == "reinforce_plus_plus") {
@@ -173,11 +207,23 @@ std::string RunPassAtK(const Json& oracle, const Tolerance& tolerance) {
   return "";
 }
 
+std::string RunGradientNoiseScale(const Json& oracle, const Tolerance& tolerance) {
+  const NoiseEstimate got = EstimateNoise({.small_batch = oracle.at("batch_small"),
+                                           .big_batch = oracle.at("batch_big"),
+                                           .small_sq = oracle.at("grad_sq_small"),
+                                           .big_sq = oracle.at("grad_sq_big")});
+  tolerance.Check(got.grad_sq, oracle.at("expect").at("grad_sq"), "grad_sq");
+  tolerance.Check(got.trace, oracle.at("expect").at("trace"), "trace");
+  return "";
+}
+
 using Runner = std::function<std::string(const Json&, const Tolerance&)>;
 
 const std::map<std::string, Runner>& Runners() {
-  static const std::map<std::string, Runner> runners = {
-      {"advantage", RunAdvantage}, {"policy_loss", RunPolicyLoss}, {"pass_at_k", RunPassAtK}};
+  static const std::map<std::string, Runner> runners = {{"advantage", RunAdvantage},
+                                                        {"policy_loss", RunPolicyLoss},
+                                                        {"pass_at_k", RunPassAtK},
+                                                        {"gradient_noise_scale", RunGradientNoiseScale}};
   return runners;
 }
 

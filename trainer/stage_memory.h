@@ -1,0 +1,29 @@
+// What a stage carries from step to step beside the policy and its optimizer. A new stage begins with none of it.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "engine/base/status.h"
+#include "trainer/noise_scale.h"
+#include "trainer/policy_average.h"
+#include "trainer/run_options.h"
+#include "trainer/value_model.h"
+
+namespace hone {
+
+struct StageMemory {
+  // Null where the stage has none.
+  std::unique_ptr<ValueModel> value_model;
+  std::unique_ptr<PolicyAverage> policy_average;
+  std::unique_ptr<NoiseScale> noise_scale;
+
+  // Policy and stage outlive it.
+  static absl::StatusOr<StageMemory> New(const Model& policy, const Stage& stage);
+
+  // Files in the checkpoint's state/ folder.
+  absl::Status Save(const std::string& checkpoint) const;
+  absl::Status Load(const std::string& checkpoint);
+};
+
+}  // namespace hone
