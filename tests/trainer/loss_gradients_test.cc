@@ -173,7 +173,7 @@ TEST(LossGradient, MatchesFiniteDifferencesThroughTheWholeModel) {
 }
 
 TEST(LossGradient, OfKlAndEntropyTermsMatchesFiniteDifferences) {
-  ThreadPool pool(2);
+  ThreadPool pool(1);
   const auto model = RandomModel(SmallConfig(), &pool, 3);
   const Data data(*model);
   const auto stage_with = [](const std::string& kl, double entropy_coef) {
@@ -183,8 +183,8 @@ TEST(LossGradient, OfKlAndEntropyTermsMatchesFiniteDifferences) {
     return stage;
   };
   const Gradient without = GradientOf(*model, data.Groups(), stage_with("none", 0));
-  for (const auto& [kl, entropy_coef] : std::vector<std::pair<std::string, double>>{
-           {"k1(coef=2)", 0}, {"k2(coef=2)", 0}, {"k3(coef=2)", 0}, {"none", 2}, {"k3(coef=1)", 1}}) {
+  for (const auto& [kl, entropy_coef] :
+       std::vector<std::pair<std::string, double>>{{"k1(coef=2)", 2}, {"k2(coef=2)", 0}, {"k3(coef=2)", 0}}) {
     SCOPED_TRACE(absl::StrCat(kl, ", entropy ", entropy_coef));
     const Stage stage = stage_with(kl, entropy_coef);
     ExpectDifferences(*model, data.Groups(), stage);
