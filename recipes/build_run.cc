@@ -7,6 +7,7 @@
 #include "recipes/algorithms.h"
 #include "recipes/build.h"
 #include "recipes/combinations.h"
+#include "recipes/preferences.h"
 #include "recipes/recipe.pb.h"
 #include "recipes/resolve.h"
 
@@ -50,19 +51,6 @@ absl::Status CheckModel(const RecipeLocations& locations, proto::Model& model) {
   return At(locations, "model.tokenizer", CheckTokenizer(model.tokenizer(), model.mutable_tokenizer()));
 }
 
-// An SFT loss reads neither rewards nor the sampling policy, an RL loss has both.
-absl::Status CheckLossFitsKind(const proto::Stage& stage) {
-  const std::string name = stage.loss().substr(0, stage.loss().find('('));
-  if (stage.kind() == proto::Stage::SFT && name != "sft") {
-    return InputError("loss '", name, "' learns from rewards, an SFT stage has none; use sft");
-  }
-  if (stage.kind() == proto::Stage::RL && name == "sft") {
-    return InputError(
-        "loss 'sft' ignores rewards, an RL stage would learn nothing from them; use ppo_clip or reinforce");
-  }
-  return absl::OkStatus();
-}
-
 // What the advantage is made of is there, and is what the loss wants.
 absl::Status CheckAdvantage(const RecipeLocations& locations, const std::string& path, const proto::Stage& recipe,
                             const Stage& stage) {
@@ -94,28 +82,9 @@ void UsePolicyEwma(const PolicyEwmaOptions& options, Stage& stage) {
   stage.beta_prox = settings.beta_prox;
 }
 
-absl::StatusOr<Stage> BuildStage(const RecipeLocations& locations, const std::string& path, proto::Stage& recipe) {
-  Stage stage;
-  const bool is_rl = recipe.kind() == proto::Stage::RL;
-  stage.kind = is_rl ? StageKind::kRl : StageKind::kSft;
-  stage.name = recipe.name();
-  stage.steps = recipe.steps();
-  stage.max_grad_norm = recipe.max_grad_norm();
-  stage.microbatch_tokens = recipe.microbatch_tokens();
-  stage.checkpoint_every = recipe.checkpoint_every();
-  stage.evaluate_every = recipe.evaluate_every();
-  HONE_BUILD_AT(stage.adamw, path + ".optimizer", BuildOptimizer(recipe.optimizer(), recipe.mutable_optimizer()));
-  const int64_t total_steps = stage.steps * (is_rl ? int64_t{recipe.minibatches()} * recipe.epochs() : 1);
-  HONE_BUILD_AT(stage.schedule, path + ".schedule",
-                BuildSchedule(recipe.schedule(), recipe.learning_rate(), total_steps, recipe.mutable_schedule()));
-  HONE_BUILD_AT(stage.loss, path + ".loss", BuildLoss(recipe.loss(), recipe.mutable_loss()));
-  HONE_RETURN_IF_ERROR(At(locations, path + ".loss", CheckLossFitsKind(recipe)));
-  HONE_BUILD_AT(stage.noise_scale_decay, path + ".noise_scale",
-                BuildNoiseScale(recipe.noise_scale(), recipe.mutable_noise_scale()));
-  if (!is_rl) {
-    stage.batch_size = recipe.batch_size();
-    return stage;
-  }
+// What an RL stage has beyond the others.
+absl::Status BuildRollout(const RecipeLocations& locations, const std::string& path, proto::Stage& recipe,
+                          Stage& stage) {
   stage.prompts_per_step = recipe.prompts_per_step();
   stage.samples_per_prompt = recipe.samples_per_prompt();
   stage.max_new_tokens = recipe.max_new_tokens();
@@ -132,6 +101,33 @@ absl::StatusOr<Stage> BuildStage(const RecipeLocations& locations, const std::st
                 BuildPolicyEwma(recipe.policy_ewma(), recipe.mutable_policy_ewma()));
   UsePolicyEwma(policy_ewma, stage);
   HONE_BUILD_AT(stage.kl, path + ".kl", BuildKl(recipe.kl(), recipe.mutable_kl()));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Stage> BuildStage(const RecipeLocations& locations, const std::string& path, proto::Stage& recipe) {
+  Stage stage;
+  const bool is_rl = recipe.kind() == proto::Stage::RL;
+  const bool is_preference = recipe.kind() == proto::Stage::PREFERENCE;
+  stage.kind = is_rl ? StageKind::kRl : is_preference ? StageKind::kPreference : StageKind::kSft;
+  stage.name = recipe.name();
+  stage.batch_size = recipe.batch_size();
+  HONE_RETURN_IF_ERROR(ReadPreferenceData(locations, path, recipe, stage));
+  stage.steps = recipe.steps();
+  stage.max_grad_norm = recipe.max_grad_norm();
+  stage.microbatch_tokens = recipe.microbatch_tokens();
+  stage.checkpoint_every = recipe.checkpoint_every();
+  stage.evaluate_every = recipe.evaluate_every();
+  HONE_BUILD_AT(stage.adamw, path + ".optimizer", BuildOptimizer(recipe.optimizer(), recipe.mutable_optimizer()));
+  const int64_t total_steps = stage.steps * (is_rl ? int64_t{recipe.minibatches()} * recipe.epochs() : 1);
+  HONE_BUILD_AT(stage.schedule, path + ".schedule",
+                BuildSchedule(recipe.schedule(), recipe.learning_rate(), total_steps, recipe.mutable_schedule()));
+  HONE_BUILD_AT(stage.loss, path + ".loss", BuildLoss(recipe.loss(), recipe.mutable_loss()));
+  HONE_RETURN_IF_ERROR(BuildSelection(locations, path, recipe, stage));
+  HONE_BUILD_AT(stage.noise_scale_decay, path + ".noise_scale",
+                BuildNoiseScale(recipe.noise_scale(), recipe.mutable_noise_scale()));
+  if (is_rl) HONE_RETURN_IF_ERROR(BuildRollout(locations, path, recipe, stage));
+  if (stage.pairs || stage.keep_above) recipe.clear_advantage();  // nothing reads it
+  if (stage.kind == StageKind::kSft) return stage;
   if (!recipe.has_reference()) recipe.set_reference(AsksForReference(stage) ? "start" : "none");
   HONE_BUILD_AT(stage.reference, path + ".reference", BuildReference(recipe.reference(), recipe.mutable_reference()));
   HONE_RETURN_IF_ERROR(CheckCombinations(locations, path, recipe, stage));

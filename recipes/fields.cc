@@ -65,6 +65,7 @@ std::string StageName(const proto::Stage& stage) {
   if (stage.has_name()) return stage.name();
   if (stage.kind() == proto::Stage::SFT) return "sft";
   if (stage.kind() == proto::Stage::RL) return "rl";
+  if (stage.kind() == proto::Stage::PREFERENCE) return "preference";
   return "";
 }
 

@@ -50,13 +50,15 @@ constexpr Rule kNewModelRules[] = {{"hidden_size", Need::kRequired, 1, 1 << 16},
                                    {"initializer_std", Need::kOptional, kAboveZero, 10}};
 
 // A peak of 1 moves every weight by its own size in a few steps of AdamW: beyond it lies only a forgotten exponent.
-constexpr Rule kStageRules[] = {{"steps", Need::kRequired, 1, 1e9},
-                                {"learning_rate", Need::kRequired, kAboveZero, 1},
+constexpr Rule kStepRules[] = {{"steps", Need::kRequired, 1, 1e9}};
+constexpr Rule kStageRules[] = {{"learning_rate", Need::kRequired, kAboveZero, 1},
                                 {"max_grad_norm", Need::kOptional, 0, 1e9},
                                 {"microbatch_tokens", Need::kOptional, 1, 1 << 24},
                                 {"checkpoint_every", Need::kOptional, 0, kMaxInt},
                                 {"evaluate_every", Need::kOptional, 0, kMaxInt}};
 
+constexpr Rule kPreferenceRules[] = {{"batch_size", Need::kRequired, 1, kMaxSamplesPerStep},
+                                     {"epochs", Need::kOptional, 1, 1000}};
 constexpr Rule kSftRules[] = {{"batch_size", Need::kRequired, 1, kMaxSamplesPerStep}};
 
 constexpr Rule kRlRules[] = {
@@ -230,14 +232,18 @@ class Resolver {
       const std::string path = absl::StrCat("stage[", i, "]");
       proto::Stage& stage = *recipe_.mutable_stage(i);
       if (stage.kind() == proto::Stage::KIND_UNSPECIFIED)
-        return Error(path + ".kind", "no 'kind' in stage; write kind: SFT or kind: RL");
+        return Error(path + ".kind", "no 'kind' in stage; write kind: SFT, RL or PREFERENCE");
       stage.set_name(StageName(stage));
       HONE_RETURN_IF_ERROR(CheckName(path + ".name", stage.name()));
       if (!names.insert(stage.name()).second) {
         return Error(path + ".name", "two stages are named '", stage.name(), "'; give each its own name: \"...\"");
       }
+      if (stage.kind() != proto::Stage::PREFERENCE || !stage.has_epochs())
+        HONE_RETURN_IF_ERROR(CheckRules(stage, path, kStepRules));
       HONE_RETURN_IF_ERROR(CheckRules(stage, path, kStageRules));
-      HONE_RETURN_IF_ERROR(stage.kind() == proto::Stage::SFT ? ResolveSft(path, stage) : ResolveRl(path, stage));
+      HONE_RETURN_IF_ERROR(stage.kind() == proto::Stage::SFT          ? ResolveSft(path, stage)
+                           : stage.kind() == proto::Stage::PREFERENCE ? ResolvePreference(path, stage)
+                                                                      : ResolveRl(path, stage));
       stage.set_optimizer(stage.optimizer());
       stage.set_schedule(stage.schedule());
       stage.set_max_grad_norm(stage.max_grad_norm());
@@ -250,17 +256,36 @@ class Resolver {
   }
 
   absl::Status ResolveSft(const std::string& path, proto::Stage& stage) const {
-    HONE_RETURN_IF_ERROR(
-        Refuse(stage, path,
-               {"prompts_per_step", "samples_per_prompt", "max_new_tokens", "temperature", "advantage", "minibatches",
-                "epochs", "kl", "reference", "entropy_coef", "samples_every", "value_model", "policy_ewma"},
-               "is for stages of kind RL; this one is SFT"));
+    HONE_RETURN_IF_ERROR(Refuse(stage, path,
+                                {"prompts_per_step", "samples_per_prompt", "max_new_tokens", "temperature", "advantage",
+                                 "minibatches", "epochs", "kl", "reference", "entropy_coef", "samples_every",
+                                 "value_model", "policy_ewma", "pairs", "keep_above"},
+                                "is for stages of kind RL; this one is SFT"));
+    HONE_RETURN_IF_ERROR(Refuse(stage, path, {"data"}, "is for stages of kind PREFERENCE; this one is SFT"));
     HONE_RETURN_IF_ERROR(CheckRules(stage, path, kSftRules));
     if (!stage.has_loss()) stage.set_loss("sft");
     return absl::OkStatus();
   }
 
+  absl::Status ResolvePreference(const std::string& path, proto::Stage& stage) const {
+    HONE_RETURN_IF_ERROR(
+        Refuse(stage, path,
+               {"prompts_per_step", "samples_per_prompt", "max_new_tokens", "temperature", "advantage", "minibatches",
+                "kl", "entropy_coef", "samples_every", "value_model", "policy_ewma", "pairs", "keep_above"},
+               "is for stages of kind RL; this one is PREFERENCE"));
+    HONE_RETURN_IF_ERROR(CheckRules(stage, path, kPreferenceRules));
+    if (stage.has_epochs())
+      HONE_RETURN_IF_ERROR(
+          Refuse(stage, path, {"steps"}, "says how long, and so does 'epochs'; leave one of them out"));
+    if (stage.data().empty())
+      return Error(path + ".data", "no 'data' in stage; a PREFERENCE stage wants a file of lines ",
+                   R"({"prompt": "...", "chosen": "...", "rejected": "..."})");
+    if (!stage.has_loss()) stage.set_loss("dpo");
+    return absl::OkStatus();
+  }
+
   absl::Status ResolveRl(const std::string& path, proto::Stage& stage) const {
+    HONE_RETURN_IF_ERROR(Refuse(stage, path, {"data"}, "is for stages of kind PREFERENCE; this one is RL"));
     HONE_RETURN_IF_ERROR(
         Refuse(stage, path, {"batch_size"},
                "is for stages of kind SFT; this one is RL and takes prompts_per_step and samples_per_prompt"));

@@ -76,6 +76,13 @@ void ExplainStage(const Stage& stage, const Lengths& lengths, std::string& text)
         batch * lengths.answer);
     return;
   }
+  if (stage.kind == StageKind::kPreference) {
+    absl::StrAppendFormat(
+        &text, "# stage %s: %d steps, each %d of %d pairs: %.1f times the data\n", stage.name, stage.steps,
+        stage.batch_size, stage.preferences.size(),
+        static_cast<double>(stage.steps * stage.batch_size) / static_cast<double>(stage.preferences.size()));
+    return;
+  }
   const int64_t samples = stage.prompts_per_step * stage.samples_per_prompt, answers = AnswersPerStep(stage);
   absl::StrAppendFormat(&text,
                         "# stage %s: %d steps, each %d prompts x %d samples = %d samples%s, at most %d sampled tokens, "

@@ -79,4 +79,16 @@ bool HasAdvantage(const std::vector<Group>& groups) {
   return false;
 }
 
+std::vector<TrainGroup> GroupsToTrain(const Stage& stage, int64_t stage_step, double kl_coef,
+                                      std::vector<Group>& groups, Metrics& metrics) {
+  if (stage.pairs) return PairedGroups(*stage.pairs, groups, metrics);
+  if (stage.keep_above) return KeptGroups(stage.keep_above->At(stage_step, stage.steps), groups, metrics);
+  const bool moves_without_advantage = stage.loss->takes_rewards() || stage.entropy_coef != 0 ||
+                                       (stage.kl.place == KlPlace::kLoss && kl_coef != 0) ||
+                                       stage.value_model.trunk != ValueTrunk::kNone;
+  return TrainedGroups(*stage.advantage,
+                       moves_without_advantage ? GroupsTaken::kWithVerdict : GroupsTaken::kWithAdvantage, groups,
+                       metrics);
+}
+
 }  // namespace hone

@@ -7,6 +7,7 @@
 #include "engine/base/types.h"
 #include "trainer/advantage.h"
 #include "trainer/batch.h"
+#include "trainer/run_options.h"
 
 namespace hone {
 
@@ -23,5 +24,10 @@ std::vector<TrainGroup> TrainedGroups(const Advantage& advantage, GroupsTaken ta
 
 // Whether any sample has an advantage other than 0.
 bool HasAdvantage(const std::vector<Group>& groups);
+
+// What an update of step `stage_step` takes, as the stage's loss wants: pairs, samples above the threshold, or samples with advantages.
+// `kl_coef` is that of the KL term in force.
+std::vector<TrainGroup> GroupsToTrain(const Stage& stage, int64_t stage_step, double kl_coef,
+                                      std::vector<Group>& groups, Metrics& metrics);
 
 }  // namespace hone

@@ -91,6 +91,7 @@ UpdateStats Learner::Update(std::span<const TrainGroup> groups, PolicyVersion po
   const std::vector<float> weights = LossWeights(aggregation, lengths, stage_.loss->norm_length());
   stats.tokens = std::accumulate(lengths.begin(), lengths.end(), int64_t{0});
   HONE_CHECK(stats.tokens > 0);
+  if (stage_.loss->needs_mismatched_kl()) stats.preference.kl = mismatched_kl_;
 
   for (Parameter& parameter : model_->parameters()) parameter.value.mutable_grad().reset();
   if (value_model_ != nullptr) value_model_->ForgetGradients();
@@ -134,9 +135,11 @@ int64_t Learner::AccumulateGradient(const PackedBatch& batch, const float* weigh
   const TokenData data = Expand(batch, values);
   const Tensor rollout = FromFloats(data.rollout), advantages = FromFloats(data.advantages);
   const Tensor reference = data.reference.empty() ? Tensor() : FromFloats(data.reference);
-  Tensor losses, clipped;
+  Tensor losses, clipped, rewards;
   const Tensor old = data.old.empty() ? rollout : FromFloats(data.old);
-  stage_.loss->Compute({logprobs, old, rollout, reference, log_sum_exp, advantages, data.lengths}, {losses, clipped});
+  stage_.loss->Compute({logprobs, old, rollout, reference, log_sum_exp, advantages, data.lengths, mismatched_kl_},
+                       {losses, clipped, &rewards});
+  if (rewards.defined()) stats.preference.Add(rewards);
   const int64_t count = losses.numel();
   if (reference.defined()) AddKl(logprobs, reference, losses, stats);
   if (stage_.entropy_coef != 0) losses = losses - entropy * stage_.entropy_coef;

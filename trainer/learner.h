@@ -14,6 +14,7 @@
 #include "trainer/batch.h"
 #include "trainer/loss.h"
 #include "trainer/noise_scale.h"
+#include "trainer/pairs.h"
 #include "trainer/run_options.h"
 #include "trainer/value_model.h"
 
@@ -30,6 +31,7 @@ struct UpdateStats {
   std::optional<double> kl_reference;  // k3; no value without a reference
   // Where the stage measures the noise scale and there were several micro-batches.
   std::optional<GradientNorms> gradient_norms;
+  PreferenceStats preference;  // of losses over pairs
   double grad_norm = 0;
   double learning_rate = 0;
   int64_t tokens = 0;    // trained tokens
@@ -55,6 +57,9 @@ class Learner {
   // Of the KL divergence from the reference in the loss; begins at the stage's.
   void set_kl_coef(double kl_coef) { kl_coef_ = kl_coef; }
 
+  // Of the next batch, for losses that need it (trainer/mismatched_kl.h).
+  void set_mismatched_kl(double mismatched_kl) { mismatched_kl_ = mismatched_kl; }
+
   // The optimizer's state as a safetensors file; Load refuses a file of another model.
   absl::Status Save(const std::string& path) const;
   absl::Status Load(const std::string& path, int64_t optimizer_steps);
@@ -72,6 +77,7 @@ class Learner {
   std::vector<Tensor> exp_avg_, exp_avg_sq_;  // one per parameter, in its layout
   ValueModel* value_model_ = nullptr;
   double kl_coef_;
+  double mismatched_kl_ = 0;
   int64_t optimizer_steps_ = 0;
 };
 

@@ -44,11 +44,14 @@ struct LossInputs {
   const Tensor& log_sum_exp;  // of the logits where the token was drawn: logprobs + log_sum_exp is the token's logit
   const Tensor& advantages;
   std::span<const int32_t> lengths;  // tokens of each sample
+  double mismatched_kl = 0;          // of the whole batch (trainer/mismatched_kl.h), where the loss needs it
 };
 
 struct LossOutputs {
   Tensor& values;   // [tokens], or [samples] or [pairs] as the aggregation says
   Tensor& clipped;  // [tokens] 0 or 1: the loss lets the token go no further; undefined where it never does so
+  // [samples], float64, of losses over pairs: the reward that the policy's log-probabilities stand for. May be null.
+  Tensor* rewards = nullptr;
 };
 
 class Loss {
@@ -59,6 +62,9 @@ class Loss {
   virtual bool needs_reference() const { return false; }
   // The advantage has to be the reward itself (estimator `reward`), and one of 0 teaches like any other.
   virtual bool takes_rewards() const { return false; }
+  virtual bool needs_mismatched_kl() const { return false; }
+  // It compares with the policy that sampled, so samples of unknown origin teach it nothing.
+  virtual bool compares_with_rollout() const { return false; }
   virtual double norm_length() const { return 1; }
 };
 
@@ -73,5 +79,11 @@ absl::StatusOr<std::unique_ptr<Loss>> NewDppo(Spec& spec);
 absl::StatusOr<std::unique_ptr<Loss>> NewTbrm(Spec& spec);
 absl::StatusOr<std::unique_ptr<Loss>> NewReinforce(Spec& spec);
 absl::StatusOr<std::unique_ptr<Loss>> NewSft(Spec& spec);
+absl::StatusOr<std::unique_ptr<Loss>> NewDpo(Spec& spec);
+absl::StatusOr<std::unique_ptr<Loss>> NewIpo(Spec& spec);
+absl::StatusOr<std::unique_ptr<Loss>> NewSimpo(Spec& spec);
+absl::StatusOr<std::unique_ptr<Loss>> NewHinge(Spec& spec);
+absl::StatusOr<std::unique_ptr<Loss>> NewKto(Spec& spec);
+absl::StatusOr<std::unique_ptr<Loss>> NewDno(Spec& spec);
 
 }  // namespace hone

@@ -13,12 +13,14 @@
 #include "trainer/advantage.h"
 #include "trainer/kl.h"
 #include "trainer/loss.h"
+#include "trainer/preference_data.h"
 #include "trainer/reference.h"
+#include "trainer/selection.h"
 #include "trainer/value_options.h"
 
 namespace hone {
 
-enum class StageKind { kSft, kRl };
+enum class StageKind { kSft, kRl, kPreference };
 
 enum class ScheduleShape { kConstant, kLinear, kCosine };
 
@@ -55,13 +57,16 @@ struct Stage {
 
   std::optional<double> noise_scale_decay;  // no value: the gradient noise scale is not measured
 
-  int64_t batch_size = 0;  // SFT
+  int64_t batch_size = 0;                   // SFT, PREFERENCE
+  std::vector<PreferenceLine> preferences;  // PREFERENCE
 
   int64_t prompts_per_step = 0;  // RL, and all below
   int64_t samples_per_prompt = 0;
   int32_t max_new_tokens = 0;
   float temperature = 1;
   std::unique_ptr<Advantage> advantage;
+  std::optional<PairRule> pairs;       // with a loss over pairs
+  std::optional<KeepRule> keep_above;  // with loss sft
   KlOptions kl;
   ReferenceOptions reference;
   ValueModelOptions value_model;

@@ -20,6 +20,7 @@
 #include "trainer/experience.h"
 #include "trainer/kl_penalty.h"
 #include "trainer/learner.h"
+#include "trainer/mismatched_kl.h"
 #include "trainer/new_model.h"
 #include "trainer/rollout_metrics.h"
 #include "trainer/stage_memory.h"
@@ -71,11 +72,12 @@ class TrainLoop {
   // True when the stage is done, false when the run was interrupted.
   absl::StatusOr<bool> RunStage(const Stage& stage);
   absl::Status SftStep(const Stage& stage, Metrics& metrics);
+  absl::Status PreferenceStep(const Stage& stage, Metrics& metrics);
   absl::Status RlStep(const Stage& stage, Metrics& metrics);
   absl::Status Learn(const Stage& stage, const std::vector<TrainGroup>& groups, Metrics& metrics);
   void CompareWithReference(const Stage& stage, std::vector<Group>& groups, Metrics& metrics) const;
   // A step that trains nothing says why, once as long as the cause stays the same.
-  void TellNoSignal(const std::vector<Group>& groups, Metrics& metrics);
+  void TellNoSignal(const Stage& stage, const std::vector<Group>& groups, Metrics& metrics);
   absl::Status EvaluateInto(Metrics& metrics);
   absl::Status SaveCheckpoint();
   absl::StatusOr<Prompt> NextPrompt();
@@ -89,6 +91,7 @@ class TrainLoop {
   std::unique_ptr<Tokenizer> tokenizer_;
   std::optional<PromptEncoder> encoder_;
   std::unique_ptr<Model> model_;
+  std::vector<PreferenceData> preferences_;  // one for each stage
   std::unique_ptr<Generator> generator_;
   std::unique_ptr<DraftUpkeep> draft_upkeep_;   // null: there is no draft model, or it stays as it is
   std::unique_ptr<Learner> learner_;            // of the current stage, as are the next three
@@ -121,6 +124,12 @@ absl::Status TrainLoop::Prepare() {
   }
   for (const Stage& stage : options_.stages)
     HONE_RETURN_IF_ERROR(CheckReference(stage.reference, model_->config().vocab_size));
+  for (const Stage& stage : options_.stages) {  // all of them, before the first step of any
+    HONE_ASSIGN_OR_RETURN(
+        PreferenceData data,
+        PreferenceData::Encode(stage.preferences, *tokenizer_, model_->config().max_position_embeddings, *encoder_));
+    preferences_.push_back(std::move(data));
+  }
   observer_.OnMessage(absl::StrFormat("model: %s, %d parameters, %d tokens in the vocabulary, %d threads",
                                       model_->config().family, model_->parameter_count(), model_->config().vocab_size,
                                       options_.threads));
@@ -177,7 +186,9 @@ absl::StatusOr<bool> TrainLoop::RunStage(const Stage& stage) {
     metrics.Set("stage", stage.name);
     metrics.Set("step", static_cast<double>(state_.step + 1));
     metrics.Set("policy_version", static_cast<double>(state_.policy_version));
-    HONE_RETURN_IF_ERROR(stage.kind == StageKind::kSft ? SftStep(stage, metrics) : RlStep(stage, metrics));
+    HONE_RETURN_IF_ERROR(stage.kind == StageKind::kSft          ? SftStep(stage, metrics)
+                         : stage.kind == StageKind::kPreference ? PreferenceStep(stage, metrics)
+                                                                : RlStep(stage, metrics));
     ++state_.step;
     ++state_.stage_step;
     const bool last = state_.stage_step == stage.steps;
@@ -230,6 +241,22 @@ absl::Status TrainLoop::SftStep(const Stage& stage, Metrics& metrics) {
   return Learn(stage, groups, metrics);
 }
 
+absl::Status TrainLoop::PreferenceStep(const Stage& stage, Metrics& metrics) {
+  std::vector<TrainGroup> groups =
+      preferences_[state_.stage].Batch(state_.stage_step * stage.batch_size, stage.batch_size, options_.seed);
+  const Clock::time_point start = Clock::now();
+  std::vector<std::vector<float>> reference;
+  if (reference_ != nullptr) {
+    reference = reference_->Score(groups, stage.microbatch_tokens);
+    auto next = reference.begin();
+    for (TrainGroup& group : groups) {
+      for (TrainSample& sample : group.samples) sample.reference = &*next++;
+    }
+    metrics.Set("time/reference_s", SecondsSince(start));
+  }
+  return Learn(stage, groups, metrics);
+}
+
 absl::Status TrainLoop::RlStep(const Stage& stage, Metrics& metrics) {
   const uint64_t first_prompt = state_.next_prompt;
   std::vector<Prompt> prompts;
@@ -257,13 +284,9 @@ absl::Status TrainLoop::RlStep(const Stage& stage, Metrics& metrics) {
   CompareWithReference(stage, rollout.groups, metrics);
   ValueModel* const value_model = memory_.value_model.get();
   if (value_model != nullptr) value_model->Evaluate(rollout.groups);
-  const bool moves_without_advantage = stage.loss->takes_rewards() || stage.entropy_coef != 0 ||
-                                       (stage.kl.place == KlPlace::kLoss && kl_->coef() != 0) || value_model != nullptr;
-  const std::vector<TrainGroup> groups =
-      TrainedGroups(*stage.advantage, moves_without_advantage ? GroupsTaken::kWithVerdict : GroupsTaken::kWithAdvantage,
-                    rollout.groups, metrics);
+  const std::vector<TrainGroup> groups = GroupsToTrain(stage, state_.stage_step, kl_->coef(), rollout.groups, metrics);
   if (groups.empty() || (!stage.loss->takes_rewards() && !HasAdvantage(rollout.groups)))
-    TellNoSignal(rollout.groups, metrics);
+    TellNoSignal(stage, rollout.groups, metrics);
   AddDrafterMetrics(rollout, metrics);
   metrics.Set("staleness/mean", 0);
   metrics.Set("staleness/max", 0);
@@ -294,8 +317,11 @@ void TrainLoop::CompareWithReference(const Stage& stage, std::vector<Group>& gro
   metrics.Set("time/reference_s", SecondsSince(start));
 }
 
-void TrainLoop::TellNoSignal(const std::vector<Group>& groups, Metrics& metrics) {
-  const NoSignal cause = WhyNoSignal(groups);
+void TrainLoop::TellNoSignal(const Stage& stage, const std::vector<Group>& groups, Metrics& metrics) {
+  NoSignal cause = WhyNoSignal(groups);
+  if (cause.name == "equal_rewards" && (stage.keep_above || (stage.pairs && stage.pairs->margin > 0))) {
+    cause = {"none_selected", "no sample scores above keep_above, or no pair differs by the margin; lower it"};
+  }
   metrics.Set("group/no_signal", cause.name);
   if (cause.name == no_signal_) return;
   no_signal_ = cause.name;
@@ -313,6 +339,8 @@ absl::Status TrainLoop::Learn(const Stage& stage, const std::vector<TrainGroup>&
     const size_t begin = groups.size() * part / minibatches, end = groups.size() * (part + 1) / minibatches;
     std::vector<TrainGroup> minibatch(all.begin() + begin, all.begin() + end);
     if (memory_.policy_average != nullptr) memory_.policy_average->Score(minibatch, stage.microbatch_tokens);
+    if (stage.loss->needs_mismatched_kl())
+      learner_->set_mismatched_kl(MismatchedKl(minibatch, *model_, reference_->model(), stage.microbatch_tokens));
     const UpdateStats stats = learner_->Update(minibatch, state_.policy_version);
     if (memory_.policy_average != nullptr && stats.applied) memory_.policy_average->Add();
     if (memory_.noise_scale != nullptr && stats.gradient_norms) memory_.noise_scale->Add(*stats.gradient_norms);
@@ -335,6 +363,7 @@ absl::Status TrainLoop::Learn(const Stage& stage, const std::vector<TrainGroup>&
     sum.entropy += stats.entropy;
     if (stats.clip_fraction) sum.clip_fraction = sum.clip_fraction.value_or(0) + *stats.clip_fraction;
     if (stats.kl_reference) sum.kl_reference = sum.kl_reference.value_or(0) + *stats.kl_reference;
+    sum.preference.Add(stats.preference);
     sum.grad_norm += stats.grad_norm;
     sum.learning_rate = stats.learning_rate;
     sum.rows += stats.rows;
@@ -347,6 +376,7 @@ absl::Status TrainLoop::Learn(const Stage& stage, const std::vector<TrainGroup>&
     metrics.Set("policy/entropy", sum.entropy / count);
     if (sum.clip_fraction) metrics.Set("policy/clip_fraction", *sum.clip_fraction / count);
     if (sum.kl_reference) metrics.Set("policy/kl_ref", *sum.kl_reference / count);
+    sum.preference.AddTo(metrics);
     metrics.Set("policy/grad_norm", sum.grad_norm / count);
     metrics.Set("policy/learning_rate", sum.learning_rate);
     if (sum.mismatch) metrics.Set("mismatch/logprob_abs_max", *sum.mismatch);

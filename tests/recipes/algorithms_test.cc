@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <set>
 
 #include "absl/strings/match.h"
@@ -30,7 +31,15 @@ std::string StageOf(const std::string& algorithm, const std::string& more = "") 
   const ComponentInfo* found = nullptr;
   const auto list = ListComponents("algorithm").value();
   for (const ComponentInfo& info : list) found = info.name == algorithm ? &info : found;
-  std::string stage = absl::StrCat("stage { algorithm: \"", algorithm, "\" steps: 40 max_new_tokens: 16 ", more);
+  std::string stage = absl::StrCat("stage { algorithm: \"", algorithm, "\" steps: 40 ", more);
+  if (found != nullptr && found->lines[0] == "kind: PREFERENCE") {
+    std::ofstream pairs("pairs.jsonl");
+    for (int i = 0; i < 100; ++i)
+      pairs << R"({"prompt": "1 2:3=", "chosen": "1+2", "rejected": "2-1"})"
+            << "\n";
+    return absl::StrCat(kHead, stage, "data: \"pairs.jsonl\" }\n");
+  }
+  absl::StrAppend(&stage, "max_new_tokens: 16 ");
   const std::pair<const char*, const char*> budget[] = {
       {"learning_rate", "1e-4"}, {"prompts_per_step", "64"}, {"samples_per_prompt", "4"}};
   for (const auto& [field, value] : budget) {

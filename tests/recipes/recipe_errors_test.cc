@@ -80,9 +80,9 @@ TEST(RecipeErrorsTest, Syntax) {
        "r.textproto:6:3: no field 'depth' in model; have: path, family, tokenizer, hidden_size, intermediate_size, "
        "layers, heads, "
        "kv_heads, max_position_embeddings, rope_theta, tie_word_embeddings, initializer_std"},
-      {"kind: SFT", "kind: SFFT", "r.textproto:12:9: no kind 'SFFT'; have: SFT, RL; did you mean 'SFT'?"},
-      {"kind: SFT", "kind: sft", "r.textproto:12:9: no kind 'sft'; have: SFT, RL; did you mean 'SFT'?"},
-      {"kind: SFT", "kind: \"SFT\"", "r.textproto:12:9: 'kind' wants one of SFT, RL, not \"SFT\""},
+      {"kind: SFT", "kind: SFFT", "r.textproto:12:9: no kind 'SFFT'; have: SFT, RL, PREFERENCE; did you mean 'SFT'?"},
+      {"kind: SFT", "kind: sft", "r.textproto:12:9: no kind 'sft'; have: SFT, RL, PREFERENCE; did you mean 'SFT'?"},
+      {"kind: SFT", "kind: \"SFT\"", "r.textproto:12:9: 'kind' wants one of SFT, RL, PREFERENCE, not \"SFT\""},
       {"layers: 3", "layers: three",
        "r.textproto:6:11: 'layers' wants a whole number of at most 2147483647, not three"},
       {"layers: 3", "layers: 3.5", "r.textproto:6:11: 'layers' wants a whole number of at most 2147483647, not 3.5"},
@@ -137,7 +137,7 @@ TEST(RecipeErrorsTest, MissingAndMisplacedFields) {
        "r.textproto:2:1: no 'layers' in model; a new model needs all its sizes, an existing one its 'path'"},
       {"tokenizer: \"sentencepiece(model_type=char)\"", "",
        "r.textproto:2:1: no 'tokenizer' in model, such as tokenizer: \"sentencepiece(model_type=char)\""},
-      {"kind: RL", "", "r.textproto:18:1: no 'kind' in stage; write kind: SFT or kind: RL"},
+      {"kind: RL", "", "r.textproto:18:1: no 'kind' in stage; write kind: SFT, RL or PREFERENCE"},
       {"  steps: 20\n", "", "r.textproto:18:1: no 'steps' in stage; it is required"},
       {"  learning_rate: 3e-4\n", "", "r.textproto:18:1: no 'learning_rate' in stage; it is required"},
       {"  batch_size: 64\n", "", "r.textproto:11:1: no 'batch_size' in stage; it is required"},
@@ -236,8 +236,8 @@ TEST(RecipeErrorsTest, Components) {
        "r.textproto:26:3: cispo: option 'dual_clip' bounds a loss that grows with the ratio; cispo's weight is bounded "
        "by clip_high itself, so leave it out"},
       {"minibatches: 2", "loss: \"sft\"",
-       "r.textproto:26:3: loss 'sft' ignores rewards, an RL stage would learn nothing from them; use ppo_clip or "
-       "reinforce"},
+       "r.textproto:26:3: loss 'sft' ignores rewards, so an RL stage must say from which samples it learns; write "
+       "keep_above: \"rising(first=0, last=0.99)\", or use ppo_clip or reinforce"},
       {"batch_size: 64", "batch_size: 64 loss: \"reinforce\"",
        "r.textproto:16:18: loss 'reinforce' learns from rewards, an SFT stage "
        "has none; use sft"},
@@ -281,7 +281,7 @@ TEST(RecipeErrorsTest, Overrides) {
       {"stage[1=2", "--set stage[1: '[' is never closed"},
       {"stage[1]steps=2", "--set stage[1]steps: wanted '.' after ']'"},
       {"stage[1]..steps=2", "--set stage[1]..steps: an empty name in the path"},
-      {"stage[1].kind=RLL", "--set stage[1].kind: no kind 'RLL'; have: SFT, RL; did you mean 'RL'?"},
+      {"stage[1].kind=RLL", "--set stage[1].kind: no kind 'RLL'; have: SFT, RL, PREFERENCE; did you mean 'RL'?"},
       {"stage[1].learning_rate=fast", "--set stage[1].learning_rate: 'learning_rate' wants a number, not 'fast'"},
       // Semantic mistakes carry the path as it was typed.
       {"stage[0].schedule=cosin",

@@ -201,6 +201,52 @@ std::string RunPolicyLoss(const Json& oracle, const Tolerance& tolerance) {
   return "";
 }
 
+// The oracle knows an answer's log-probability and length; here it is spread over its tokens, later ones with more.
+void SpreadOverTokens(double logprob, int32_t length, std::vector<float>& tokens) {
+  const double shares = 0.5 * length * (length + 1);
+  for (int32_t i = 1; i <= length; ++i) tokens.push_back(static_cast<float>(logprob * i / shares));
+}
+
+std::string RunPreferenceLoss(const Json& oracle, const Tolerance& tolerance) {
+  static const std::set<std::string> known = Names("loss");
+  const std::string name = oracle.at("loss");
+  if (!known.contains(name)) return absl::StrCat("preference_loss ", name);
+  std::vector<std::string> options;
+  for (const auto& [option, value] : oracle.at("params").items())
+    options.push_back(absl::StrCat(option, "=", value.dump()));
+  const auto loss = BuildLoss(absl::StrCat(name, "(", absl::StrJoin(options, ", "), ")"));
+  EXPECT_TRUE(loss.ok()) << loss.status();
+  if (!loss.ok()) return "";
+
+  std::vector<float> logprobs_of_tokens, reference_of_tokens;
+  std::vector<int32_t> lengths;
+  for (size_t i = 0; i < oracle.at("chosen_logp").size(); ++i) {
+    for (const std::string side : {"chosen", "rejected"}) {
+      lengths.push_back(oracle.at(side + "_length")[i]);
+      SpreadOverTokens(oracle.at(side + "_logp")[i], lengths.back(), logprobs_of_tokens);
+      SpreadOverTokens(oracle.at("ref_" + side + "_logp")[i], lengths.back(), reference_of_tokens);
+    }
+  }
+  const Tensor logprobs = ToTensor(logprobs_of_tokens).requires_grad_(true), reference = ToTensor(reference_of_tokens);
+  const Tensor constant = logprobs.detach();
+  Tensor values, clipped, rewards;
+  (*loss)->Compute({logprobs, constant, constant, reference, Tensor(), constant, lengths}, {values, clipped, &rewards});
+  const Tensor total = at::dot(values, ToTensor(LossWeights((*loss)->aggregation(), lengths, 1)));
+  total.backward();
+
+  tolerance.Check(total.item<double>(), oracle.at("expect").at("loss"), "loss");
+  const float* gradient = logprobs.grad().const_data_ptr<float>();
+  for (size_t sample = 0; sample < lengths.size(); ++sample) {
+    const char* side = sample % 2 == 0 ? "grad_chosen" : "grad_rejected";
+    const double want = oracle.at("expect").at(side)[sample / 2];
+    for (int32_t i = 0; i < lengths[sample]; ++i) {
+      tolerance.Check(*gradient++, want, absl::StrCat(side, " ", sample / 2, ", token ", i));
+    }
+  }
+  EXPECT_EQ(rewards.numel(), static_cast<int64_t>(lengths.size()));
+  return "";
+}
+
 std::string RunPassAtK(const Json& oracle, const Tolerance& tolerance) {
   tolerance.Check(PassAtK(oracle.at("n"), oracle.at("correct"), oracle.at("k")), oracle.at("expect").at("value"),
                   "pass@k");
@@ -222,6 +268,7 @@ using Runner = std::function<std::string(const Json&, const Tolerance&)>;
 const std::map<std::string, Runner>& Runners() {
   static const std::map<std::string, Runner> runners = {{"advantage", RunAdvantage},
                                                         {"policy_loss", RunPolicyLoss},
+                                                        {"preference_loss", RunPreferenceLoss},
                                                         {"pass_at_k", RunPassAtK},
                                                         {"gradient_noise_scale", RunGradientNoiseScale}};
   return runners;

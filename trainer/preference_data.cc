@@ -1,0 +1,144 @@
+#include "trainer/preference_data.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "absl/strings/string_view.h"
+#include "engine/base/file.h"
+#include "engine/base/prompt_line.h"
+#include "engine/base/random.h"
+#include "engine/base/text.h"
+
+namespace hone {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// ---- Lines -------------------------------------------------------------------------------------------------------
+
+absl::StatusOr<GivenAnswer> ReadAnswer(const Json& json, const char* key) {
+  const auto found = json.find(key);
+  if (found == json.end())
+    return InputError("has no '", key, "' answer; a line wants a prompt, 'chosen' and 'rejected'");
+  GivenAnswer answer;
+  if (found->is_array()) {
+    HONE_ASSIGN_OR_RETURN(answer.tokens, ReadTokens(json, key, kNoLimit));
+  } else if (found->is_string()) {
+    answer.text = found->get<std::string>();
+  } else {
+    return InputError("'", key, "' is neither a text nor a list of token ids");
+  }
+  if (answer == GivenAnswer()) return InputError("'", key, "' is empty; take the line out");
+  return answer;
+}
+
+absl::StatusOr<PreferenceLine> ReadLine(absl::string_view text) {
+  if (NestsTooDeep(text)) return InputError("nests more than ", kDeepestJson, " deep");
+  const Json json = Json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return InputError("not a JSON object in UTF-8; one object a line is wanted");
+  PreferenceLine line;
+  HONE_ASSIGN_OR_RETURN(line.prompt, ReadPrompt(json));
+  HONE_ASSIGN_OR_RETURN(line.chosen, ReadAnswer(json, "chosen"));
+  HONE_ASSIGN_OR_RETURN(line.rejected, ReadAnswer(json, "rejected"));
+  if (line.chosen == line.rejected) return InputError("'chosen' and 'rejected' are equal; take the line out");
+  return line;
+}
+
+absl::Status At(const std::string& where, const absl::Status& status) {
+  return status.ok() ? status : InputError(where, ": ", status.message());
+}
+
+// ---- Tokens ------------------------------------------------------------------------------------------------------
+
+absl::Status CheckTokens(const std::vector<TokenId>& tokens, const Tokenizer& tokenizer) {
+  const int32_t size = tokenizer.vocabulary_size();
+  for (const TokenId token : tokens) {
+    if (token >= size) return InputError("holds the token ", token, ", wanted ids from 0 to ", size - 1);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<TokenId>> EncodeAnswer(const GivenAnswer& answer, const Tokenizer& tokenizer) {
+  if (!answer.tokens.empty()) {
+    HONE_RETURN_IF_ERROR(CheckTokens(answer.tokens, tokenizer));
+    return answer.tokens;
+  }
+  HONE_ASSIGN_OR_RETURN(std::vector<TokenId> tokens, tokenizer.Encode(answer.text));
+  if (tokens.empty()) return InputError("an answer has no tokens; take the line out");
+  if (tokenizer.end_token() < 0)
+    return InputError("the tokenizer has no end token; name an 'eos_token' in its tokenizer_config.json");
+  tokens.push_back(tokenizer.end_token());
+  return tokens;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<PreferenceLine>> ReadPreferences(const std::string& path) {
+  HONE_ASSIGN_OR_RETURN(const std::string content, ReadFile(path));
+  std::vector<PreferenceLine> lines;
+  int64_t number = 1;
+  for (size_t begin = 0; begin < content.size(); ++number) {
+    const size_t end = std::min(content.find('\n', begin), content.size());
+    const absl::string_view text = absl::string_view(content).substr(begin, end - begin);
+    begin = end + 1;
+    if (text.find_first_not_of(" \t\r") == absl::string_view::npos) continue;
+    const std::string where = absl::StrCat(path, ":", number);
+    absl::StatusOr<PreferenceLine> line = ReadLine(text);
+    HONE_RETURN_IF_ERROR(At(where, line.status()));
+    line->prompt.where = where;
+    lines.push_back(*std::move(line));
+  }
+  if (lines.empty()) return InputError(path, ": no lines; one JSON object a line is wanted");
+  return lines;
+}
+
+absl::StatusOr<PreferenceData> PreferenceData::Encode(const std::vector<PreferenceLine>& lines,
+                                                      const Tokenizer& tokenizer, int64_t max_positions,
+                                                      PromptEncoder& encoder) {
+  PreferenceData data;
+  for (const PreferenceLine& line : lines) {
+    Prompt prompt = line.prompt;
+    HONE_RETURN_IF_ERROR(encoder.Encode(prompt));
+    absl::StatusOr<Pair> pair = EncodePair(std::move(prompt.tokens), line, tokenizer, max_positions);
+    HONE_RETURN_IF_ERROR(At(prompt.where, pair.status()));
+    data.pairs_.push_back(*std::move(pair));
+  }
+  return data;
+}
+
+absl::StatusOr<PreferenceData::Pair> PreferenceData::EncodePair(std::vector<TokenId> prompt, const PreferenceLine& line,
+                                                                const Tokenizer& tokenizer, int64_t max_positions) {
+  Pair pair{std::move(prompt), {}, {}};
+  HONE_ASSIGN_OR_RETURN(pair.chosen, EncodeAnswer(line.chosen, tokenizer));
+  HONE_ASSIGN_OR_RETURN(pair.rejected, EncodeAnswer(line.rejected, tokenizer));
+  if (pair.chosen == pair.rejected) {
+    return InputError("'chosen' and 'rejected' are the same tokens to this tokenizer; take the line out");
+  }
+  const auto longest = static_cast<int64_t>(pair.prompt.size() + std::max(pair.chosen.size(), pair.rejected.size()));
+  if (longest > max_positions) {
+    return InputError("prompt and answer are ", longest, " tokens, more than the model's ", max_positions,
+                      " positions; shorten them or take the line out");
+  }
+  return pair;
+}
+
+std::vector<TrainGroup> PreferenceData::Batch(int64_t first, int64_t count, uint64_t seed) {
+  const auto size = static_cast<int64_t>(pairs_.size());
+  std::vector<TrainGroup> groups;
+  for (int64_t i = first; i < first + count; ++i) {
+    if (i / size != pass_) {
+      pass_ = i / size;
+      order_.resize(pairs_.size());
+      std::iota(order_.begin(), order_.end(), 0);
+      RandomSequence random(seed, RandomStream::kOrder, static_cast<uint64_t>(pass_));
+      for (size_t left = order_.size(); left > 1; --left)
+        std::swap(order_[left - 1], order_[random.Below(static_cast<uint32_t>(left))]);
+    }
+    const Pair& pair = pairs_[order_[i % size]];
+    groups.push_back({&pair.prompt, {{.tokens = &pair.chosen}, {.tokens = &pair.rejected}}});
+  }
+  return groups;
+}
+
+}  // namespace hone

@@ -1,0 +1,149 @@
+#include "trainer/selection.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/base/spec.h"
+
+namespace hone {
+namespace {
+
+using Indices = std::vector<std::pair<size_t, size_t>>;
+
+constexpr double kMaxScore = 1e9;
+
+TrainSample Train(const Sample& sample) {
+  return {.tokens = &sample.tokens,
+          .logprobs = &sample.logprobs,
+          .reference = sample.reference.empty() ? nullptr : &sample.reference,
+          .advantages = &sample.advantages,
+          .policy_version = sample.policy_version};
+}
+
+std::vector<size_t> WithVerdict(const Group& group) {
+  std::vector<size_t> found;
+  for (size_t i = 0; i < group.samples.size(); ++i) {
+    if (group.samples[i].verdict.score) found.push_back(i);
+  }
+  return found;
+}
+
+double Score(const Group& group, size_t index) { return *group.samples[index].verdict.score; }
+
+// (better, worse), in the order of the samples.
+Indices Pairs(const PairRule& rule, const Group& group, const std::vector<size_t>& samples) {
+  Indices pairs;
+  if (rule.kind == PairRule::Kind::kAll) {
+    for (const size_t better : samples) {
+      for (const size_t worse : samples) {
+        if (Score(group, better) - Score(group, worse) > rule.margin) pairs.emplace_back(better, worse);
+      }
+    }
+    return pairs;
+  }
+  if (samples.empty()) return pairs;
+  const auto less = [&](size_t a, size_t b) { return Score(group, a) < Score(group, b); };
+  const size_t best = *std::max_element(samples.begin(), samples.end(), less),
+               worst = *std::min_element(samples.begin(), samples.end(), less);
+  if (Score(group, best) - Score(group, worst) > rule.margin) pairs.emplace_back(best, worst);
+  return pairs;
+}
+
+void FillWinRates(const std::vector<size_t>& samples, Group& group) {
+  for (Sample& sample : group.samples) sample.advantages.assign(sample.tokens.size(), 0);
+  for (const size_t i : samples) {
+    double wins = 0;
+    for (const size_t other : samples) {
+      if (other != i)
+        wins += Score(group, other) < Score(group, i) ? 1 : Score(group, other) == Score(group, i) ? 0.5 : 0;
+    }
+    if (samples.size() < 2) continue;
+    std::vector<float>& advantages = group.samples[i].advantages;
+    std::fill(advantages.begin(), advantages.end(), static_cast<float>(wins / static_cast<double>(samples.size() - 1)));
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<PairRule> ReadPairRule(absl::string_view text, std::string* resolved) {
+  HONE_ASSIGN_OR_RETURN(Spec spec, Spec::Parse(text));
+  PairRule rule;
+  if (spec.name() != "best_worst" && spec.name() != "all") {
+    return InputError("no rule of pairs '", spec.name(), "'; have: all, best_worst",
+                      DidYouMean(spec.name(), {"all", "best_worst"}));
+  }
+  if (spec.name() == "all") rule.kind = PairRule::Kind::kAll;
+  rule.margin = spec.Double("margin", 0, 0, kMaxScore);
+  HONE_RETURN_IF_ERROR(spec.Finish());
+  *resolved = spec.ToString();
+  return rule;
+}
+
+std::vector<TrainGroup> PairedGroups(const PairRule& rule, std::vector<Group>& groups, Metrics& metrics) {
+  std::vector<TrainGroup> trained;
+  size_t count = 0;
+  for (Group& group : groups) {
+    const std::vector<size_t> samples = WithVerdict(group);
+    FillWinRates(samples, group);
+    TrainGroup candidate{&group.prompt.tokens, {}};
+    for (const auto& [better, worse] : Pairs(rule, group, samples)) {
+      candidate.samples.push_back(Train(group.samples[better]));
+      candidate.samples.push_back(Train(group.samples[worse]));
+    }
+    count += candidate.samples.size() / 2;
+    if (!candidate.samples.empty()) trained.push_back(std::move(candidate));
+  }
+  const auto all = static_cast<double>(groups.size()), kept = static_cast<double>(trained.size());
+  metrics.Set("group/trained", kept / all);
+  metrics.Set("preference/no_pair", (all - kept) / all);
+  metrics.Set("preference/pairs", static_cast<double>(count));
+  return trained;
+}
+
+double KeepRule::At(int64_t step, int64_t steps) const {
+  if (steps < 2) return last;
+  return std::lerp(first, last, static_cast<double>(step) / static_cast<double>(steps - 1));
+}
+
+absl::StatusOr<KeepRule> ReadKeepRule(absl::string_view text, std::string* resolved) {
+  HONE_ASSIGN_OR_RETURN(Spec spec, Spec::Parse(text));
+  KeepRule rule;
+  if (spec.name() == "rising") {
+    // For scores of 0 to 1. The paper's thresholds rise from 0 to 0.99 (section 4).
+    rule.first = spec.Double("first", 0, -kMaxScore, kMaxScore);
+    rule.last = spec.Double("last", 0.99, -kMaxScore, kMaxScore);
+  } else if (spec.name() == "constant") {
+    rule.first = rule.last = spec.Double("threshold", 0, -kMaxScore, kMaxScore);
+  } else {
+    return InputError("no threshold '", spec.name(), "'; have: constant, rising",
+                      DidYouMean(spec.name(), {"constant", "rising"}));
+  }
+  HONE_RETURN_IF_ERROR(spec.Finish());
+  if (rule.last < rule.first) {
+    return InputError("rising: 'first' is ", rule.first, " and 'last' ", rule.last, ", which falls; exchange them");
+  }
+  *resolved = spec.ToString();
+  return rule;
+}
+
+std::vector<TrainGroup> KeptGroups(double threshold, std::vector<Group>& groups, Metrics& metrics) {
+  std::vector<TrainGroup> trained;
+  double scored = 0, kept = 0;
+  for (Group& group : groups) {
+    TrainGroup candidate{&group.prompt.tokens, {}};
+    for (Sample& sample : group.samples) {
+      const bool is_kept = sample.verdict.score.value_or(threshold) > threshold;
+      sample.advantages.assign(sample.tokens.size(), is_kept ? 1 : 0);
+      scored += sample.verdict.score ? 1 : 0;
+      if (is_kept) candidate.samples.push_back(Train(sample));
+    }
+    kept += static_cast<double>(candidate.samples.size());
+    if (!candidate.samples.empty()) trained.push_back(std::move(candidate));
+  }
+  metrics.Set("group/trained", static_cast<double>(trained.size()) / static_cast<double>(groups.size()));
+  metrics.Set("keep/threshold", threshold);
+  if (scored > 0) metrics.Set("keep/fraction", kept / scored);
+  return trained;
+}
+
+}  // namespace hone
