@@ -1,22 +1,14 @@
 #include "trainer/learner.h"
 
-#include <ATen/core/grad_mode.h>
-#include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/dot.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/full.h>
 #include <ATen/ops/sum.h>
 #include <ATen/ops/tensor.h>
-#include <ATen/ops/zeros.h>
-#include <ATen/ops/zeros_like.h>
 
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 
 #include "engine/base/check.h"
-#include "engine/safetensors.h"
-#include "kernels/elementwise.h"
 
 namespace hone {
 namespace {
@@ -65,12 +57,11 @@ void MeasureMismatch(const PackedBatch& batch, const float* logprobs, PolicyVers
 
 }  // namespace
 
-Learner::Learner(Model* model, const Stage& stage) : model_(model), stage_(stage), kl_coef_(stage.kl.coef) {
-  for (const Parameter& parameter : model_->parameters()) {
-    exp_avg_.push_back(at::zeros(parameter.value.sizes(), at::kFloat));
-    exp_avg_sq_.push_back(at::zeros(parameter.value.sizes(), at::kFloat));
-  }
-}
+Learner::Learner(Model* model, const Stage& stage)
+    : model_(model),
+      stage_(stage),
+      optimizer_(&model->pool(), AdamW::TrainedParameters(*model)),
+      kl_coef_(stage.kl.coef) {}
 
 UpdateStats Learner::Update(std::span<const TrainGroup> groups, PolicyVersion policy_version) {
   UpdateStats stats;
@@ -83,7 +74,7 @@ UpdateStats Learner::Update(std::span<const TrainGroup> groups, PolicyVersion po
   stats.tokens = std::accumulate(lengths.begin(), lengths.end(), int64_t{0});
   HONE_CHECK(stats.tokens > 0);
 
-  for (Parameter& parameter : model_->parameters()) parameter.value.mutable_grad().reset();
+  optimizer_.ClearGradients();
   const float* batch_weights = weights.data();
   for (const PackedBatch& batch :
        PackGroups(groups, stage_.microbatch_tokens, aggregation == Aggregation::kPairMean ? 2 : 1)) {
@@ -95,12 +86,14 @@ UpdateStats Learner::Update(std::span<const TrainGroup> groups, PolicyVersion po
   if (stats.clip_fraction) *stats.clip_fraction /= tokens;
   if (stats.kl_reference) *stats.kl_reference /= tokens;
 
-  stats.grad_norm = GradientNorm();
-  stats.learning_rate = stage_.schedule.At(optimizer_steps_);
+  stats.grad_norm = optimizer_.GradientNorm();
+  stats.learning_rate = stage_.schedule.At(optimizer_.steps());
   stats.applied = std::isfinite(stats.grad_norm);
   if (stats.applied) {
     const bool clip = stage_.max_grad_norm > 0 && stats.grad_norm > stage_.max_grad_norm;
-    Apply(stats.learning_rate, clip ? stage_.max_grad_norm / stats.grad_norm : 1);
+    optimizer_.Step(stage_.adamw, stats.learning_rate, clip ? stage_.max_grad_norm / stats.grad_norm : 1);
+  } else {
+    stats.not_finite = optimizer_.FirstNotFinite()->name;
   }
   return stats;
 }
@@ -140,58 +133,6 @@ void Learner::AddKl(const Tensor& logprobs, const Tensor& reference, Tensor& los
       stats.kl_reference.value_or(0) + Total(KlPerToken(KlEstimator::kK3, logprobs.detach(), reference));
   if (stage_.kl.place != KlPlace::kLoss || kl_coef_ == 0) return;
   losses = losses + KlPerToken(stage_.kl.estimator, logprobs, reference) * kl_coef_;
-}
-
-double Learner::GradientNorm() const {
-  double squares = 0;
-  for (const Parameter& parameter : model_->parameters()) {
-    const Tensor& gradient = parameter.value.grad();
-    if (!gradient.defined()) continue;
-    squares += kernels::SumOfSquares(model_->pool(), gradient.const_data_ptr<float>(), gradient.numel());
-  }
-  return std::sqrt(squares);
-}
-
-void Learner::Apply(double learning_rate, double gradient_scale) {
-  const at::NoGradGuard no_gradient;
-  ++optimizer_steps_;
-  const AdamWOptions& adamw = stage_.adamw;
-  const Tensor step = at::full({}, static_cast<double>(optimizer_steps_), at::kFloat);
-  // The fused kernel divides gradients by the scale it is given.
-  const Tensor scale = at::full({}, 1 / gradient_scale, at::kFloat);
-  size_t index = 0;
-  for (Parameter& parameter : model_->parameters()) {
-    const size_t i = index++;
-    Tensor gradient = parameter.value.grad();
-    if (!gradient.defined()) continue;
-    at::_fused_adamw_(parameter.value, gradient, exp_avg_[i], exp_avg_sq_[i], {}, step, learning_rate, adamw.beta1,
-                      adamw.beta2, adamw.weight_decay, adamw.epsilon, /*amsgrad=*/false, /*maximize=*/false, scale);
-  }
-}
-
-absl::Status Learner::Save(const std::string& path) const {
-  std::vector<TensorToWrite> tensors;
-  for (size_t i = 0; i < exp_avg_.size(); ++i) {
-    const Parameter& parameter = model_->parameters()[i];
-    tensors.push_back({"exp_avg." + parameter.name, parameter.shape,
-                       [this, &parameter, i] { return PlainWeights(parameter, exp_avg_[i]); }});
-    tensors.push_back({"exp_avg_sq." + parameter.name, parameter.shape,
-                       [this, &parameter, i] { return PlainWeights(parameter, exp_avg_sq_[i]); }});
-  }
-  return WriteSafetensors(path, tensors, StorageType::kFloat32);
-}
-
-absl::Status Learner::Load(const std::string& path, int64_t optimizer_steps) {
-  HONE_ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::Open(path));
-  for (size_t i = 0; i < exp_avg_.size(); ++i) {
-    const Parameter& parameter = model_->parameters()[i];
-    HONE_ASSIGN_OR_RETURN(const std::vector<float> average, file.Read("exp_avg." + parameter.name, parameter.shape));
-    HONE_ASSIGN_OR_RETURN(const std::vector<float> square, file.Read("exp_avg_sq." + parameter.name, parameter.shape));
-    AssignPlainWeights(parameter, average.data(), exp_avg_[i]);
-    AssignPlainWeights(parameter, square.data(), exp_avg_sq_[i]);
-  }
-  optimizer_steps_ = optimizer_steps;
-  return absl::OkStatus();
 }
 
 }  // namespace hone

@@ -11,6 +11,7 @@
 
 #include "engine/base/status.h"
 #include "engine/model/model.h"
+#include "trainer/adamw.h"
 #include "trainer/batch.h"
 #include "trainer/loss.h"
 #include "trainer/run_options.h"
@@ -28,9 +29,10 @@ struct UpdateStats {
   std::optional<double> kl_reference;  // k3; no value without a reference
   double grad_norm = 0;
   double learning_rate = 0;
-  int64_t tokens = 0;    // trained tokens
-  int64_t rows = 0;      // tokens through the model
-  bool applied = false;  // false: the gradient was not finite, and nothing changed
+  int64_t tokens = 0;           // trained tokens
+  int64_t rows = 0;             // tokens through the model
+  bool applied = false;         // false: the gradient was not finite, and nothing changed
+  std::string not_finite = {};  // the weight where it was so first on the way back from the loss; empty when applied
 };
 
 class Learner {
@@ -42,28 +44,25 @@ class Learner {
   // samples are fine, a batch without any is not.
   UpdateStats Update(std::span<const TrainGroup> groups, PolicyVersion policy_version);
 
-  int64_t optimizer_steps() const { return optimizer_steps_; }
+  int64_t optimizer_steps() const { return optimizer_.steps(); }
 
   // Of the KL divergence from the reference in the loss; begins at the stage's.
   void set_kl_coef(double kl_coef) { kl_coef_ = kl_coef; }
 
   // The optimizer's state as a safetensors file; Load refuses a file of another model.
-  absl::Status Save(const std::string& path) const;
-  absl::Status Load(const std::string& path, int64_t optimizer_steps);
+  absl::Status Save(const std::string& path) const { return optimizer_.Save(path); }
+  absl::Status Load(const std::string& path, int64_t optimizer_steps) { return optimizer_.Load(path, optimizer_steps); }
 
  private:
   // Returns the number of weights that were used.
   int64_t AccumulateGradient(const PackedBatch& batch, const float* weights, PolicyVersion policy_version,
                              UpdateStats& stats);
   void AddKl(const Tensor& logprobs, const Tensor& reference, Tensor& losses, UpdateStats& stats) const;
-  double GradientNorm() const;
-  void Apply(double learning_rate, double gradient_scale);
 
   Model* model_;
   const Stage& stage_;
-  std::vector<Tensor> exp_avg_, exp_avg_sq_;  // one per parameter, in its layout
+  AdamW optimizer_;
   double kl_coef_;
-  int64_t optimizer_steps_ = 0;
 };
 
 }  // namespace hone

@@ -9,6 +9,7 @@
 #include "engine/drafter.h"
 #include "rewards/verifier.h"
 #include "rollout/task.h"
+#include "trainer/adamw.h"
 #include "trainer/advantage.h"
 #include "trainer/kl.h"
 #include "trainer/loss.h"
@@ -29,15 +30,6 @@ struct Schedule {
   int64_t total_steps = 1;
 
   double At(int64_t step) const;  // step from 0
-};
-
-// AdamW, https://arxiv.org/abs/1711.05101. Defaults: beta2 0.95 and no weight decay are what RL fine-tuning of language models
-// settles on; see recipes/build.cc.
-struct AdamWOptions {
-  double beta1 = 0.9;
-  double beta2 = 0.95;
-  double epsilon = 1e-8;
-  double weight_decay = 0;
 };
 
 struct Stage {
