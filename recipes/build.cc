@@ -12,6 +12,7 @@
 #include "engine/base/check.h"
 #include "engine/base/text.h"
 #include "engine/drafter.h"
+#include "engine/lora.h"
 #include "engine/tokenizer.h"
 #include "recipes/algorithms.h"
 #include "rewards/verifier.h"
@@ -118,6 +119,10 @@ constexpr Component<ReferenceOptions> kReferences[] = {
 #define REFERENCE(name, factory, description) {name, factory, description},
 #include "recipes/components.def"
 };
+constexpr Component<LoraOptions> kLoras[] = {
+#define LORA(name, factory, description) {name, factory, description},
+#include "recipes/components.def"
+};
 constexpr Component<AdamWOptions> kOptimizers[] = {
 #define OPTIMIZER(name, factory, description) {name, factory, description},
 #include "recipes/components.def"
@@ -191,12 +196,11 @@ Slot MakeSlot(const char* name, const Component<Product> (&menu)[count]) {
 }
 
 std::vector<Slot> AllSlots() {
-  return {MakeSlot("task", kTasks),           MakeSlot("verifier", kVerifiers),
-          MakeSlot("model", kModels),         MakeSlot("tokenizer", kTokenizers),
-          MakeSlot("drafter", kDrafters),     MakeSlot("advantage", kAdvantages),
-          MakeSlot("loss", kLosses),          MakeSlot("kl", kKls),
-          MakeSlot("reference", kReferences), MakeSlot("optimizer", kOptimizers),
-          MakeSlot("schedule", kSchedules),   {"algorithm", ListAlgorithms}};
+  return {MakeSlot("task", kTasks),           MakeSlot("verifier", kVerifiers),   MakeSlot("model", kModels),
+          MakeSlot("lora", kLoras),           MakeSlot("tokenizer", kTokenizers), MakeSlot("drafter", kDrafters),
+          MakeSlot("advantage", kAdvantages), MakeSlot("loss", kLosses),          MakeSlot("kl", kKls),
+          MakeSlot("reference", kReferences), MakeSlot("optimizer", kOptimizers), MakeSlot("schedule", kSchedules),
+          {"algorithm", ListAlgorithms}};
 }
 
 }  // namespace
@@ -227,6 +231,10 @@ absl::StatusOr<KlOptions> BuildKl(absl::string_view spec, std::string* resolved)
 
 absl::StatusOr<ReferenceOptions> BuildReference(absl::string_view spec, std::string* resolved) {
   return Build("reference", kReferences, spec, resolved);
+}
+
+absl::StatusOr<LoraOptions> BuildLora(absl::string_view spec, std::string* resolved) {
+  return Build("lora", kLoras, spec, resolved);
 }
 
 absl::StatusOr<AdamWOptions> BuildOptimizer(absl::string_view spec, std::string* resolved) {

@@ -24,6 +24,7 @@ absl::StatusOr<std::unique_ptr<Advantage>> BuildAdvantage(absl::string_view spec
 absl::StatusOr<std::unique_ptr<Loss>> BuildLoss(absl::string_view spec, std::string* resolved = nullptr);
 absl::StatusOr<KlOptions> BuildKl(absl::string_view spec, std::string* resolved = nullptr);
 absl::StatusOr<ReferenceOptions> BuildReference(absl::string_view spec, std::string* resolved = nullptr);
+absl::StatusOr<LoraOptions> BuildLora(absl::string_view spec, std::string* resolved = nullptr);
 absl::StatusOr<AdamWOptions> BuildOptimizer(absl::string_view spec, std::string* resolved = nullptr);
 // Over `total_steps` optimizer steps, at least 1.
 absl::StatusOr<Schedule> BuildSchedule(absl::string_view spec, double peak, int64_t total_steps,

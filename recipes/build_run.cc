@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "engine/peft.h"
 #include "recipes/algorithms.h"
 #include "recipes/build.h"
 #include "recipes/combinations.h"
@@ -45,7 +46,12 @@ ModelSource ToModelSource(const proto::Model& model) {
 }
 
 absl::Status CheckModel(const RecipeLocations& locations, proto::Model& model) {
-  if (model.has_path()) return absl::OkStatus();
+  if (model.has_path()) {
+    if (!IsAdapterFolder(model.path())) return absl::OkStatus();
+    return At(locations, "model.path",
+              InputError("'", model.path(),
+                         "' holds a LoRA adapter, not a model; 'hone export --run RUN --output DIR' merges it"));
+  }
   HONE_RETURN_IF_ERROR(At(locations, "model.family", CheckModelFamily(model.family())));
   return At(locations, "model.tokenizer", CheckTokenizer(model.tokenizer(), model.mutable_tokenizer()));
 }
@@ -91,6 +97,8 @@ absl::StatusOr<Stage> BuildStage(const RecipeLocations& locations, const std::st
   stage.steps = recipe.steps();
   stage.max_grad_norm = recipe.max_grad_norm();
   stage.microbatch_tokens = recipe.microbatch_tokens();
+  stage.activation_checkpointing = recipe.activation_checkpointing();
+  stage.parameters = recipe.parameters() == "bfloat16" ? kernels::WeightType::kBfloat16 : kernels::WeightType::kFloat32;
   stage.checkpoint_every = recipe.checkpoint_every();
   stage.evaluate_every = recipe.evaluate_every();
   HONE_BUILD_AT(stage.adamw, path + ".optimizer", BuildOptimizer(recipe.optimizer(), recipe.mutable_optimizer()));
@@ -169,6 +177,10 @@ absl::StatusOr<RunOptions> BuildRun(const LoadedRecipe& loaded) {
       recipe.threads() > 0 ? recipe.threads() : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   HONE_RETURN_IF_ERROR(CheckModel(locations, *recipe.mutable_model()));
   options.model = ToModelSource(recipe.model());
+  if (recipe.model().has_lora()) {
+    HONE_BUILD_AT(options.model.lora, "model.lora",
+                  BuildLora(recipe.model().lora(), recipe.mutable_model()->mutable_lora()));
+  }
 
   HONE_BUILD_AT(options.task, "task", BuildTask(recipe.task(), recipe.mutable_task()));
   if (!recipe.has_verifier()) recipe.set_verifier(options.task->DefaultVerifier());

@@ -31,14 +31,6 @@ AdamW::AdamW(ThreadPool* pool, std::vector<Parameter*> parameters) : pool_(pool)
   }
 }
 
-std::vector<Parameter*> AdamW::TrainedParameters(Model& model) {
-  std::vector<Parameter*> trained;
-  for (Parameter& parameter : model.parameters()) {
-    if (parameter.value.requires_grad()) trained.push_back(&parameter);
-  }
-  return trained;
-}
-
 void AdamW::ClearGradients() {
   for (Parameter* parameter : parameters_) parameter->value.mutable_grad().reset();
 }

@@ -24,9 +24,6 @@ class AdamW {
   // The parameters and the pool outlive it; averages begin at zero.
   AdamW(ThreadPool* pool, std::vector<Parameter*> parameters);
 
-  // Of all parameters of a model that require a gradient.
-  static std::vector<Parameter*> TrainedParameters(Model& model);
-
   void ClearGradients();
   // Over all gradients together; not finite when one number of them is not.
   double GradientNorm() const;

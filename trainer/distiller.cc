@@ -104,7 +104,7 @@ Distiller::Distiller(Model* student, const Model* teacher, DistillOptions option
       teacher_(teacher),
       options_(std::move(options)),
       frozen_(Freeze(*student, options_.parts)),
-      optimizer_(&student->pool(), AdamW::TrainedParameters(*student)) {
+      optimizer_(&student->pool(), student->TrainedParameters()) {
   HONE_CHECK(student_->config().weight_type == kernels::WeightType::kFloat32);
   HONE_CHECK(student_->config().vocab_size == teacher_->config().vocab_size);
   HONE_CHECK(options_.head_tokens.empty() || options_.parts == DistilledParts::kLayers);

@@ -58,10 +58,9 @@ void MeasureMismatch(const PackedBatch& batch, const float* logprobs, PolicyVers
 }  // namespace
 
 Learner::Learner(Model* model, const Stage& stage)
-    : model_(model),
-      stage_(stage),
-      optimizer_(&model->pool(), AdamW::TrainedParameters(*model)),
-      kl_coef_(stage.kl.coef) {}
+    : model_(model), stage_(stage), optimizer_(&model->pool(), model->TrainedParameters()), kl_coef_(stage.kl.coef) {
+  model_->set_activation_checkpointing(stage.activation_checkpointing);
+}
 
 UpdateStats Learner::Update(std::span<const TrainGroup> groups, PolicyVersion policy_version) {
   UpdateStats stats;

@@ -3,10 +3,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "engine/drafter.h"
+#include "engine/lora.h"
 #include "rewards/verifier.h"
 #include "rollout/task.h"
 #include "trainer/adamw.h"
@@ -40,6 +42,8 @@ struct Stage {
   AdamWOptions adamw;
   double max_grad_norm = 1;
   int64_t microbatch_tokens = 16384;
+  bool activation_checkpointing = false;
+  kernels::WeightType parameters = kernels::WeightType::kFloat32;
   std::unique_ptr<Loss> loss;
   double entropy_coef = 0;  // times the mean entropy, which the loss rewards
 
@@ -74,6 +78,7 @@ struct ModelSource {
   double rope_theta = 0;
   bool tie_word_embeddings = true;
   double initializer_std = 0;
+  std::optional<LoraOptions> lora;  // with `path`
 };
 
 struct EvaluationOptions {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <filesystem>
 #include <fstream>
 #include <memory>
 
@@ -100,6 +101,10 @@ absl::Status TrainLoop::Prepare() {
   const std::vector<int64_t> checkpoints = ListCheckpoints(folder_.path());
   if (checkpoints.empty()) {
     HONE_RETURN_IF_ERROR(options_.model.path.empty() ? NewModelFromRecipe() : LoadFrom(options_.model.path));
+    // The base's place for whoever loads a checkpoint, from wherever.
+    if (options_.model.lora)
+      AttachLora(*model_, *options_.model.lora, std::filesystem::absolute(options_.model.path).lexically_normal(),
+                 options_.seed);
   } else {
     const std::string checkpoint = folder_.CheckpointPath(checkpoints.back());
     HONE_ASSIGN_OR_RETURN(state_, ReadRunState(checkpoint));

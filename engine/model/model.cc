@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_join.h"
@@ -34,6 +35,39 @@ int64_t Model::parameter_count() const {
     count += size;
   }
   return count;
+}
+
+void Model::Attach(Adapter adapter) {
+  HONE_CHECK(!adapter_ && adapter.places.size() == parameters_.size());
+  adapter_ = std::move(adapter);
+  for (Parameter& parameter : parameters_) {
+    parameter.value.set_requires_grad(false);
+    parameter.value.mutable_grad().reset();
+  }
+  for (Parameter& parameter : adapter_->parameters) parameter.value.set_requires_grad(true);
+}
+
+Adapter Model::Detach() {
+  HONE_CHECK(adapter_.has_value());
+  Adapter adapter = *std::exchange(adapter_, std::nullopt);
+  for (Parameter& parameter : adapter.parameters) parameter.value.set_requires_grad(false);
+  for (Parameter& parameter : parameters_)
+    parameter.value.set_requires_grad(parameter.value.scalar_type() == at::kFloat);
+  return adapter;
+}
+
+std::vector<Parameter*> Model::TrainedParameters() {
+  std::vector<Parameter*> trained;
+  for (Parameter& parameter : adapter_ ? adapter_->parameters : parameters_) {
+    if (parameter.value.requires_grad()) trained.push_back(&parameter);
+  }
+  return trained;
+}
+
+std::optional<ops::LowRank> Model::low_rank(size_t index) const {
+  if (!adapter_ || !adapter_is_on_ || adapter_->places[index] < 0) return std::nullopt;
+  const Parameter* a = &adapter_->parameters[adapter_->places[index]];
+  return ops::LowRank{&a->value, &(a + 1)->value, adapter_->options.rank, adapter_->options.scale()};
 }
 
 std::vector<float> PlainWeights(const Parameter& parameter, const Tensor& value) {

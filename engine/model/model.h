@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "engine/base/tensor.h"
 #include "engine/base/types.h"
 #include "engine/kv_cache.h"
+#include "engine/lora.h"
 #include "engine/model_config.h"
 #include "engine/ops.h"
 #include "kernels/thread_pool.h"
@@ -22,8 +24,8 @@ enum class WeightLayout {
   kPacked,  // a matrix [out, in] in the panels of kernels/gemm.h, read by the product as it is
 };
 
-// One weight. `value` is a flat float32 leaf tensor that requires a gradient; the optimizer changes it in place, and
-// generation reads the same memory. A matrix of ModelConfig::weight_type bfloat16 is for reading only.
+// One weight. `value` is a flat leaf tensor; where it requires a gradient the optimizer changes it in place, and generation reads the
+// same memory. A vector is float32, a matrix of ModelConfig::weight_type; gradients are float32.
 struct Parameter {
   std::string name;            // as in Hugging Face's checkpoints
   std::vector<int64_t> shape;  // as in Hugging Face's checkpoints
@@ -37,6 +39,15 @@ void AssignPlainWeights(const Parameter& parameter, const float* plain, Tensor& 
 // Rows first .. first + count - 1 of it, `first` a multiple of kernels::kPanel, from their plain numbers. Different rows may be assigned by
 // different threads at a time.
 void AssignPlainRows(const Parameter& parameter, int64_t first, int64_t count, const float* plain, Tensor& value);
+
+// What low-rank adaptation adds to a model (engine/lora.h).
+struct Adapter {
+  LoraOptions options;
+  std::string base;  // the folder of the model without it
+  // Float32, named as in PEFT's files: of each adapted matrix, in the order of Model::parameters(), A [rank, in] and B [out, rank].
+  std::vector<Parameter> parameters;
+  std::vector<int64_t> places;  // of each of Model::parameters(): the index of its A, or -1
+};
 
 // The tokens of one pass: row r is tokens[r] at positions[r] of some sequence, described by `attention`.
 struct ModelRows {
@@ -55,6 +66,17 @@ class Model {
   int64_t parameter_count() const;
   ThreadPool& pool() const { return *pool_; }
 
+  // With an adapter its parameters learn, and the model's own are frozen. Null without.
+  Adapter* adapter() { return adapter_ ? &*adapter_ : nullptr; }
+  const Adapter* adapter() const { return adapter_ ? &*adapter_ : nullptr; }
+  void Attach(Adapter adapter);
+  Adapter Detach();  // the model's own parameters learn again
+  // What requires a gradient, of the model or of its adapter.
+  std::vector<Parameter*> TrainedParameters();
+
+  // Whether the backward pass computes each layer's forward pass again instead of keeping what it gave; the same bits.
+  void set_activation_checkpointing(bool on) { activation_checkpointing_ = on; }
+
   // Final hidden states [rows, hidden_size] of all rows; keys and values go to `cache` at the places that rows.attention
   // names. `rows` and `cache` outlive the backward pass.
   virtual Tensor Forward(const ModelRows& rows, const KvCache& cache) const = 0;
@@ -64,9 +86,35 @@ class Model {
  protected:
   Model(ModelConfig config, ThreadPool* pool) : config_(std::move(config)), pool_(pool) {}
 
+  // What is added to the matrix of this index now.
+  std::optional<ops::LowRank> low_rank(size_t index) const;
+
   ModelConfig config_;
   ThreadPool* pool_;
   std::vector<Parameter> parameters_;
+  bool activation_checkpointing_ = false;
+
+ private:
+  friend class WithoutAdapter;
+
+  std::optional<Adapter> adapter_;
+  bool adapter_is_on_ = true;
+};
+
+// While it lives, the model is its base: the reference of a KL divergence, without a second copy of the weights. Nothing is trained
+// meanwhile. Does nothing to a model without an adapter.
+class WithoutAdapter {
+ public:
+  explicit WithoutAdapter(Model* model) : model_(model), was_on_(model->adapter_is_on_) {
+    model_->adapter_is_on_ = false;
+  }
+  ~WithoutAdapter() { model_->adapter_is_on_ = was_on_; }
+  WithoutAdapter(const WithoutAdapter&) = delete;
+  WithoutAdapter& operator=(const WithoutAdapter&) = delete;
+
+ private:
+  Model* model_;
+  bool was_on_;
 };
 
 // What transformers takes where config.json lacks a key; 0 stands for what follows from other sizes.
