@@ -115,6 +115,10 @@ absl::StatusOr<ScoreModel> LoadScoreModel(const std::string& folder, ThreadPool*
   return model;
 }
 
+StorageType ExactType(const Model& model) {
+  return model.config().weight_type == kernels::WeightType::kBfloat16 ? StorageType::kBfloat16 : StorageType::kFloat32;
+}
+
 absl::Status SaveModel(const Model& model, const Tokenizer& tokenizer, const std::string& folder, StorageType type) {
   if (model.adapter() != nullptr) {
     HONE_RETURN_IF_ERROR(SaveAdapter(*model.adapter(), folder));

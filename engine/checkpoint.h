@@ -39,6 +39,9 @@ struct ScoreModel {
 absl::StatusOr<ScoreModel> LoadScoreModel(const std::string& folder, ThreadPool* pool,
                                           MatrixStorage storage = MatrixStorage::kFloat32);
 
+// The smallest type that holds a model's numbers, as SaveModel takes it. Only a model that Model::StoreAs stored has vectors to fit.
+StorageType ExactType(const Model& model);
+
 // Writes config.json, generation_config.json, model.safetensors and the tokenizer into an existing folder; of a model with an adapter, the
 // adapter, in float32, and the tokenizer.
 absl::Status SaveModel(const Model& model, const Tokenizer& tokenizer, const std::string& folder, StorageType type);

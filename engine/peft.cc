@@ -72,7 +72,11 @@ class PeftReader {
     std::vector<std::string> names;
     if (json_.contains(key) && json_[key].is_string()) names = {json_[key].get<std::string>()};
     if (json_.contains(key) && json_[key].is_array()) {
-      for (const Json& name : json_[key]) names.push_back(name.is_string() ? name.get<std::string>() : name.dump());
+      // PEFT may name each module in full, "model.layers.0.self_attn.q_proj"; a layer left out is then a missing tensor.
+      for (const Json& each : json_[key]) {
+        const std::string name = each.is_string() ? each.get<std::string>() : each.dump();
+        names.push_back(name.substr(name.rfind('.') + 1));
+      }
     }
     auto targets = ParseLoraTargets(absl::StrJoin(names, "+"));
     if (!targets.ok())

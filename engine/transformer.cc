@@ -6,7 +6,6 @@
 
 #include "engine/base/check.h"
 #include "engine/config_reader.h"
-#include "engine/huge_pages.h"
 #include "engine/rope.h"
 #include "kernels/gemm.h"
 
@@ -136,7 +135,6 @@ class Transformer : public Model {
     return parameters_.size() - 1;
   }
 
-  HugePageArena memory_;  // of matrices
   Rope rope_;
   size_t embedding_, norm_, head_;
   std::vector<Layer> layers_;

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "engine/peft.h"
+#include "engine/safetensors.h"
 #include "recipes/algorithms.h"
 #include "recipes/build.h"
 #include "recipes/combinations.h"
@@ -128,6 +129,20 @@ absl::StatusOr<Stage> BuildStage(const RecipeLocations& locations, const std::st
   return stage;
 }
 
+// An adapter's checkpoint names the base's folder, so what it was trained beside must be what lies there.
+absl::Status CheckLoraBase(const RecipeLocations& locations, const proto::Recipe& recipe) {
+  if (!recipe.model().has_lora()) return absl::OkStatus();
+  const auto base = SafetensorsFile::OpenFolder(recipe.model().path());
+  if (!base.ok() || base->MatricesAre(StorageType::kBfloat16)) return absl::OkStatus();
+  for (int i = 0; i < recipe.stage_size(); ++i) {
+    if (recipe.stage(i).parameters() != "bfloat16") continue;
+    return At(locations, absl::StrCat("stage[", i, "].parameters"),
+              InputError("bfloat16 would round the frozen model, which '", recipe.model().path(),
+                         "' does not store so; write it with 'hone export --dtype bfloat16' first, or leave this out"));
+  }
+  return absl::OkStatus();
+}
+
 // What the stages ask of the task: prompts, and demonstrations for SFT.
 absl::Status CheckTask(const RecipeLocations& locations, const proto::Recipe& recipe, const Task& task) {
   if (task.Size(Split::kTrain) == uint64_t{0}) {
@@ -190,6 +205,7 @@ absl::StatusOr<RunOptions> BuildRun(const LoadedRecipe& loaded) {
   options.check_every_draft = recipe.check_every_draft();
   recipe.set_check_every_draft(options.check_every_draft);  // says so in the resolved text
   HONE_RETURN_IF_ERROR(CheckTask(locations, recipe, *options.task));
+  HONE_RETURN_IF_ERROR(CheckLoraBase(locations, recipe));
   for (int i = 0; i < recipe.stage_size(); ++i) {
     HONE_ASSIGN_OR_RETURN(Stage stage, BuildStage(locations, absl::StrCat("stage[", i, "]"), *recipe.mutable_stage(i)));
     options.stages.push_back(std::move(stage));

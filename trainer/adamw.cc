@@ -20,6 +20,7 @@ double SumOfSquares(ThreadPool& pool, const Parameter& parameter) {
 }
 
 std::string AverageName(const Parameter& parameter) { return "exp_avg." + parameter.name; }
+std::string MasterName(const Parameter& parameter) { return "master." + parameter.name; }
 std::string SquareName(const Parameter& parameter) { return "exp_avg_sq." + parameter.name; }
 
 }  // namespace
@@ -31,8 +32,28 @@ AdamW::AdamW(ThreadPool* pool, std::vector<Parameter*> parameters) : pool_(pool)
   }
 }
 
+void AdamW::KeepMasters() {
+  masters_.clear();
+  for (const Parameter* parameter : parameters_) {
+    // A float32 matrix is left to the master as it lies, and StoreAs takes other memory; a vector may stay where it is.
+    const Tensor exact = parameter->value.detach().to(at::kFloat);
+    masters_.push_back(parameter->layout == WeightLayout::kPlain ? exact.clone() : exact);
+  }
+}
+
 void AdamW::ClearGradients() {
   for (Parameter* parameter : parameters_) parameter->value.mutable_grad().reset();
+}
+
+void AdamW::ZeroGradients() {
+  for (Parameter* parameter : parameters_) {
+    Tensor& gradient = parameter->value.mutable_grad();
+    if (gradient.defined()) {
+      gradient.zero_();
+    } else {
+      gradient = at::zeros(parameter->value.sizes(), at::kFloat);
+    }
+  }
 }
 
 double AdamW::GradientNorm() const {
@@ -57,9 +78,11 @@ void AdamW::Step(const AdamWOptions& options, double learning_rate, double gradi
   for (size_t i = 0; i < parameters_.size(); ++i) {
     Tensor gradient = parameters_[i]->value.grad();
     if (!gradient.defined()) continue;
-    at::_fused_adamw_(parameters_[i]->value, gradient, averages_[i].gradient, averages_[i].square, {}, step,
-                      learning_rate, options.beta1, options.beta2, options.weight_decay, options.epsilon,
+    at::_fused_adamw_(masters_.empty() ? parameters_[i]->value : masters_[i], gradient, averages_[i].gradient,
+                      averages_[i].square, {}, step, learning_rate, options.beta1, options.beta2, options.weight_decay,
+                      options.epsilon,
                       /*amsgrad=*/false, /*maximize=*/false, scale);
+    if (!masters_.empty()) RoundToBfloat16(*pool_, masters_[i], parameters_[i]->value);
   }
 }
 
@@ -72,6 +95,7 @@ absl::Status AdamW::Save(const std::string& path) const {
     };
     add(AverageName(parameter), averages_[i].gradient);
     add(SquareName(parameter), averages_[i].square);
+    if (!masters_.empty()) add(MasterName(parameter), masters_[i]);
   }
   return WriteSafetensors(path, tensors, StorageType::kFloat32);
 }
@@ -84,6 +108,9 @@ absl::Status AdamW::Load(const std::string& path, int64_t steps) {
     HONE_ASSIGN_OR_RETURN(const std::vector<float> square, file.Read(SquareName(parameter), parameter.shape));
     AssignPlainWeights(parameter, average.data(), averages_[i].gradient);
     AssignPlainWeights(parameter, square.data(), averages_[i].square);
+    if (masters_.empty()) continue;
+    HONE_ASSIGN_OR_RETURN(const std::vector<float> master, file.Read(MasterName(parameter), parameter.shape));
+    AssignPlainWeights(parameter, master.data(), masters_[i]);
   }
   steps_ = steps;
   return absl::OkStatus();

@@ -24,7 +24,14 @@ class AdamW {
   // The parameters and the pool outlive it; averages begin at zero.
   AdamW(ThreadPool* pool, std::vector<Parameter*> parameters);
 
+  // For parameters that Model::StoreAs is about to round: from here on steps are taken by float32 copies, which begin as the exact
+  // numbers, and the parameters are these rounded. Rounding alone would lose what is smaller than 1/256 of a weight.
+  void KeepMasters();
+
   void ClearGradients();
+  // Instead: gradients of zero, in memory that they keep from step to step. Otherwise each takes memory as it comes, in the middle of what
+  // the backward pass needs for a moment only: where that is computed layer by layer, the holes between add up.
+  void ZeroGradients();
   // Over all gradients together; not finite when one number of them is not.
   double GradientNorm() const;
   // The parameter where a number that is not finite came up first: the backward pass goes from the last parameter to the first, and
@@ -35,7 +42,7 @@ class AdamW {
   void Step(const AdamWOptions& options, double learning_rate, double gradient_scale);
   int64_t steps() const { return steps_; }
 
-  // The averages as a safetensors file; Load refuses a file of other parameters.
+  // The averages and the masters as a safetensors file; Load refuses a file of other parameters.
   absl::Status Save(const std::string& path) const;
   absl::Status Load(const std::string& path, int64_t steps);
 
@@ -47,6 +54,7 @@ class AdamW {
   ThreadPool* pool_;
   std::vector<Parameter*> parameters_;
   std::vector<Averages> averages_;  // one per parameter
+  std::vector<Tensor> masters_;     // one per parameter; empty where these learn themselves
   int64_t steps_ = 0;
 };
 

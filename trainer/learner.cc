@@ -60,6 +60,9 @@ void MeasureMismatch(const PackedBatch& batch, const float* logprobs, PolicyVers
 Learner::Learner(Model* model, const Stage& stage)
     : model_(model), stage_(stage), optimizer_(&model->pool(), model->TrainedParameters()), kl_coef_(stage.kl.coef) {
   model_->set_activation_checkpointing(stage.activation_checkpointing);
+  // Adapters stay float32: they are small, and what they adapt is rounded once.
+  if (stage.parameters == kernels::WeightType::kBfloat16 && model_->adapter() == nullptr) optimizer_.KeepMasters();
+  model_->StoreAs(stage.parameters);
 }
 
 UpdateStats Learner::Update(std::span<const TrainGroup> groups, PolicyVersion policy_version) {
@@ -73,7 +76,7 @@ UpdateStats Learner::Update(std::span<const TrainGroup> groups, PolicyVersion po
   stats.tokens = std::accumulate(lengths.begin(), lengths.end(), int64_t{0});
   HONE_CHECK(stats.tokens > 0);
 
-  optimizer_.ClearGradients();
+  stage_.activation_checkpointing ? optimizer_.ZeroGradients() : optimizer_.ClearGradients();
   const float* batch_weights = weights.data();
   for (const PackedBatch& batch :
        PackGroups(groups, stage_.microbatch_tokens, aggregation == Aggregation::kPairMean ? 2 : 1)) {

@@ -37,7 +37,7 @@ struct UpdateStats {
 
 class Learner {
  public:
-  // `model` outlives the learner; its weights change in place. Optimizer state begins at zero.
+  // `model` outlives the learner; its weights change in place, stored as the stage wants them. Optimizer state begins at zero.
   Learner(Model* model, const Stage& stage);
 
   // One optimizer step on all samples of the groups; `policy_version` is the version of the weights before it. Groups without

@@ -125,6 +125,11 @@ absl::Status TrainLoop::Prepare() {
   observer_.OnMessage(absl::StrFormat("model: %s, %d parameters, %d tokens in the vocabulary, %d threads",
                                       model_->config().family, model_->parameter_count(), model_->config().vocab_size,
                                       options_.threads));
+  if (const Adapter* adapter = model_->adapter(); adapter != nullptr) {
+    observer_.OnMessage(absl::StrFormat("lora: %d of them frozen, %d in adapters of rank %d learn",
+                                        model_->parameter_count(),
+                                        LoraParameterCount(model_->config(), adapter->options), adapter->options.rank));
+  }
   return absl::OkStatus();
 }
 
@@ -369,7 +374,7 @@ absl::Status TrainLoop::EvaluateInto(Metrics& metrics) {
 
 absl::Status TrainLoop::SaveCheckpoint() {
   HONE_ASSIGN_OR_RETURN(FolderWriter writer, FolderWriter::Begin(folder_.CheckpointPath(state_.step)));
-  HONE_RETURN_IF_ERROR(SaveModel(*model_, *tokenizer_, writer.path(), StorageType::kFloat32));
+  HONE_RETURN_IF_ERROR(SaveModel(*model_, *tokenizer_, writer.path(), ExactType(*model_)));
   HONE_RETURN_IF_ERROR(MakeFolder(writer.path() + "/state"));
   if (state_.stage_step > 0) {
     HONE_RETURN_IF_ERROR(learner_->Save(writer.path() + "/state/optimizer.safetensors"));

@@ -11,6 +11,7 @@
 #include "engine/base/status.h"
 #include "engine/base/tensor.h"
 #include "engine/base/types.h"
+#include "engine/huge_pages.h"
 #include "engine/kv_cache.h"
 #include "engine/lora.h"
 #include "engine/model_config.h"
@@ -33,7 +34,7 @@ struct Parameter {
   Tensor value;
 };
 
-// Conversion between a parameter and plain row-major numbers of its shape.
+// Conversion between a parameter and plain row-major numbers of its shape. `value` is float32, or bfloat16 in the packed layout.
 std::vector<float> PlainWeights(const Parameter& parameter, const Tensor& value);
 void AssignPlainWeights(const Parameter& parameter, const float* plain, Tensor& value);
 // Rows first .. first + count - 1 of it, `first` a multiple of kernels::kPanel, from their plain numbers. Different rows may be assigned by
@@ -48,6 +49,9 @@ struct Adapter {
   std::vector<Parameter> parameters;
   std::vector<int64_t> places;  // of each of Model::parameters(): the index of its A, or -1
 };
+
+// exact, float32 -> stored, flat and of the same size: rounded to bfloat16, kept as such or as float32.
+void RoundToBfloat16(ThreadPool& pool, const Tensor& exact, const Tensor& stored);
 
 // The tokens of one pass: row r is tokens[r] at positions[r] of some sequence, described by `attention`.
 struct ModelRows {
@@ -74,6 +78,10 @@ class Model {
   // What requires a gradient, of the model or of its adapter.
   std::vector<Parameter*> TrainedParameters();
 
+  // From here on the matrices lie in memory as `type`, and learn as before. To bfloat16 all numbers that learn are rounded, those of vectors
+  // too, so that a checkpoint in bfloat16 holds them; `value` becomes another tensor, and the one before keeps its exact numbers.
+  void StoreAs(kernels::WeightType type);
+
   // Whether the backward pass computes each layer's forward pass again instead of keeping what it gave; the same bits.
   void set_activation_checkpointing(bool on) { activation_checkpointing_ = on; }
 
@@ -92,6 +100,7 @@ class Model {
   ModelConfig config_;
   ThreadPool* pool_;
   std::vector<Parameter> parameters_;
+  HugePageArena memory_;  // of matrices
   bool activation_checkpointing_ = false;
 
  private:

@@ -310,7 +310,8 @@ TEST(PeftFiles, WhatWouldChangeTheArithmeticIsRefused) {
   EXPECT_THAT(read(R"(, "bias": "all")"), HasSubstr("'bias' is \"all\", wanted \"none\""));
   EXPECT_THAT(read(R"(, "peft_type": "IA3")"), HasSubstr("'peft_type'"));
   EXPECT_THAT(read(R"(, "target_modules": ".*proj")"), HasSubstr("'target_modules' is \".*proj\""));
-  EXPECT_THAT(read(R"(, "target_modules": "all-linear")"), "");
+  EXPECT_EQ(read(R"(, "target_modules": "all-linear")"), "");
+  EXPECT_EQ(read(R"(, "target_modules": ["model.layers.0.mlp.up_proj", "model.layers.1.mlp.up_proj"])"), "");
   EXPECT_THAT(read(R"(, "r": 0)"), HasSubstr("'r' is 0"));
   EXPECT_THAT(read(R"(, "base_model_name_or_path": "meta-llama/nowhere")"), HasSubstr("is no folder here"));
 }
