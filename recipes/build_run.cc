@@ -129,13 +129,19 @@ absl::StatusOr<Stage> BuildStage(const RecipeLocations& locations, const std::st
   return stage;
 }
 
-// An adapter's checkpoint names the base's folder, so what it was trained beside must be what lies there.
-absl::Status CheckLoraBase(const RecipeLocations& locations, const proto::Recipe& recipe) {
+// What goes with an adapter: its checkpoint names the base's folder, so what it was trained beside must be what lies there; and a
+// reference that follows the policy would be a second adapter.
+absl::Status CheckLora(const RecipeLocations& locations, const proto::Recipe& recipe,
+                       const std::vector<Stage>& stages) {
   if (!recipe.model().has_lora()) return absl::OkStatus();
   const auto base = SafetensorsFile::OpenFolder(recipe.model().path());
-  if (!base.ok() || base->MatricesAre(StorageType::kBfloat16)) return absl::OkStatus();
-  for (int i = 0; i < recipe.stage_size(); ++i) {
-    if (recipe.stage(i).parameters() != "bfloat16") continue;
+  const bool fits_halves = !base.ok() || base->MatricesAre(StorageType::kBfloat16);
+  for (size_t i = 0; i < stages.size(); ++i) {
+    if (stages[i].reference.kind == ReferenceKind::kEma)
+      return At(
+          locations, absl::StrCat("stage[", i, "].reference"),
+          InputError("'ema' does not go with model.lora; use reference: \"start\", the model without the adapter"));
+    if (stages[i].parameters == kernels::WeightType::kFloat32 || fits_halves) continue;
     return At(locations, absl::StrCat("stage[", i, "].parameters"),
               InputError("bfloat16 would round the frozen model, which '", recipe.model().path(),
                          "' does not store so; write it with 'hone export --dtype bfloat16' first, or leave this out"));
@@ -205,11 +211,11 @@ absl::StatusOr<RunOptions> BuildRun(const LoadedRecipe& loaded) {
   options.check_every_draft = recipe.check_every_draft();
   recipe.set_check_every_draft(options.check_every_draft);  // says so in the resolved text
   HONE_RETURN_IF_ERROR(CheckTask(locations, recipe, *options.task));
-  HONE_RETURN_IF_ERROR(CheckLoraBase(locations, recipe));
   for (int i = 0; i < recipe.stage_size(); ++i) {
     HONE_ASSIGN_OR_RETURN(Stage stage, BuildStage(locations, absl::StrCat("stage[", i, "]"), *recipe.mutable_stage(i)));
     options.stages.push_back(std::move(stage));
   }
+  HONE_RETURN_IF_ERROR(CheckLora(locations, recipe, options.stages));
 
   proto::Evaluation& evaluation = *recipe.mutable_evaluation();
   HONE_RETURN_IF_ERROR(ResolveEvaluationPrompts(locations, *options.task, evaluation));

@@ -109,8 +109,10 @@ absl::StatusOr<std::string> Explain(const RunOptions& options) {
     samples = std::max(samples, AnswersPerStep(stage));
     new_tokens = std::max<int64_t>(new_tokens, stage.max_new_tokens);
   }
-  const bool refers = std::any_of(options.stages.begin(), options.stages.end(),
-                                  [](const Stage& stage) { return stage.reference.kind != ReferenceKind::kNone; });
+  const bool refers = std::any_of(options.stages.begin(), options.stages.end(), [&](const Stage& stage) {
+    const bool is_base = options.model.lora.has_value() && stage.reference.kind == ReferenceKind::kStart;
+    return stage.reference.kind != ReferenceKind::kNone && !is_base;
+  });
   const double reference = refers ? 4.0 * static_cast<double>(parameters) : 0;
   const double cache =
       std::min(static_cast<double>(int64_t{1} << 30),

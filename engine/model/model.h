@@ -107,14 +107,14 @@ class Model {
   friend class WithoutAdapter;
 
   std::optional<Adapter> adapter_;
-  bool adapter_is_on_ = true;
+  mutable bool adapter_is_on_ = true;  // WithoutAdapter's
 };
 
 // While it lives, the model is its base: the reference of a KL divergence, without a second copy of the weights. Nothing is trained
 // meanwhile. Does nothing to a model without an adapter.
 class WithoutAdapter {
  public:
-  explicit WithoutAdapter(Model* model) : model_(model), was_on_(model->adapter_is_on_) {
+  explicit WithoutAdapter(const Model* model) : model_(model), was_on_(model->adapter_is_on_) {
     model_->adapter_is_on_ = false;
   }
   ~WithoutAdapter() { model_->adapter_is_on_ = was_on_; }
@@ -122,7 +122,7 @@ class WithoutAdapter {
   WithoutAdapter& operator=(const WithoutAdapter&) = delete;
 
  private:
-  Model* model_;
+  const Model* model_;
   bool was_on_;
 };
 

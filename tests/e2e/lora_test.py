@@ -17,7 +17,7 @@ task: "countdown(numbers=2, high=9, target_high=30)"
 model { path: "base" lora: "lora(rank=4, alpha=8, targets=all-linear)" }
 stage { kind: SFT steps: 6 batch_size: 16 learning_rate: 1e-2 checkpoint_every: 4 }
 stage { kind: RL steps: 10 prompts_per_step: 16 samples_per_prompt: 8 max_new_tokens: 10 minibatches: 2 learning_rate: 1e-2
-        checkpoint_every: 3 }
+        kl: "k3(coef=0.01)" checkpoint_every: 3 }
 evaluation { prompts: 16 }
 """
 PROMPTS = "prompts.jsonl"
@@ -35,6 +35,9 @@ rows = lines("first/metrics.jsonl")
 on_policy = [row["mismatch/logprob_abs_max"] for row in rows if "mismatch/logprob_abs_max" in row]
 assert len(on_policy) > 5 and not any(on_policy), "trainer and generator disagree on-policy"
 assert sha256("base/model.safetensors") == base_before
+# The reference is the base without the adapter, which the SFT stage has moved by then.
+divergence = [row["policy/kl_ref"] for row in rows if "policy/kl_ref" in row]
+assert len(divergence) > 5 and min(divergence) > 0, divergence
 
 # The checkpoint is an adapter that PEFT loads, and no second copy of the base.
 checkpoint = newest("first")

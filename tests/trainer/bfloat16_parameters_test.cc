@@ -8,6 +8,7 @@
 #include "recipes/build.h"
 #include "tests/trainer/family_testing.h"
 #include "trainer/learner.h"
+#include "trainer/reference.h"
 
 namespace hone {
 namespace {
@@ -194,6 +195,35 @@ TEST(Bfloat16Parameters, ResumesAndFollowsOtherStages) {
       begun.Update(data.groups, 0);
       EXPECT_EQ(WeightsOf(*model), WeightsOf(*fresh));
     }
+  }
+}
+
+// The reference of a stage has the policy's rounded numbers, taken from it or, after a resume, from what the stage began with.
+TEST(Bfloat16Parameters, TheReferenceIsRoundedToo) {
+  ThreadPool pool(1);
+  const Data data;
+  const auto policy = std::move(NewModel(SmallConfig(true), &pool)).value();
+  InitializeWeights(*policy, 8);
+  const Weights began = Rounded(WeightsOf(*policy));
+  const Stage stage = MakeStage(WeightType::kBfloat16, 1e-2);
+  Learner learner(policy.get(), stage);
+  const auto fresh = ReferencePolicy::New({ReferenceKind::kStart}, *policy, nullptr);
+  learner.Update(data.groups, 0);
+  const StageStart start{"", 8, "nowhere"};
+  const auto resumed = ReferencePolicy::New({ReferenceKind::kStart}, *policy, &start);
+  ASSERT_TRUE(fresh.ok() && resumed.ok());
+  EXPECT_EQ(WeightsOf((*fresh)->model()), began);
+  EXPECT_EQ(WeightsOf((*resumed)->model()), began);
+  EXPECT_NE(WeightsOf(*policy), began);
+  // An average keeps what bfloat16 would round away.
+  const auto average = ReferencePolicy::New({ReferenceKind::kEma, "", 0.999}, *policy, nullptr);
+  const Weights before = WeightsOf((*average)->model());
+  learner.Update(data.groups, 0);
+  (*average)->Follow(*policy);
+  const Weights now = WeightsOf(*policy), after = WeightsOf((*average)->model());
+  for (size_t i = 0; i < now.size(); ++i) {
+    for (size_t j = 0; j < now[i].size(); ++j)
+      ASSERT_NEAR(after[i][j] - before[i][j], 0.001 * (now[i][j] - before[i][j]), 4e-7) << i << " " << j;
   }
 }
 

@@ -17,6 +17,7 @@
 #include "tests/trainer/family_testing.h"
 #include "trainer/batch.h"
 #include "trainer/learner.h"
+#include "trainer/reference.h"
 
 namespace hone {
 namespace {
@@ -130,6 +131,25 @@ TEST_P(Lora, TheBaseIsASwitchAway) {
     EXPECT_EQ(Scores(*model, data), expected);
   }
   EXPECT_EQ(Scores(*model, data), adapted);
+}
+
+TEST_P(Lora, TheReferenceIsTheBaseAlsoOfAStageThatBeginsLater) {
+  ThreadPool pool(1);
+  const auto base = RandomModel(GetParam().second, &pool, 7), model = RandomModel(GetParam().second, &pool, 7);
+  const Data data;
+  const std::vector<float> expected = Scores(*base, data);
+  AttachRandom(*model, "lora(targets=all-linear)");
+  const StageStart start{"no/folder", 1, "no/checkpoint"};  // a resume needs neither
+  for (const StageStart* from : {static_cast<const StageStart*>(nullptr), &start}) {
+    const auto reference = ReferencePolicy::New({ReferenceKind::kStart}, *model, from);
+    ASSERT_TRUE(reference.ok()) << reference.status();
+    EXPECT_EQ(&(*reference)->model(), model.get()) << "no second copy";
+    std::vector<float> scores;
+    for (const std::vector<float>& each : (*reference)->Score(data.groups, 64))
+      scores.insert(scores.end(), each.begin(), each.end());
+    EXPECT_EQ(scores, expected);
+    EXPECT_NE(Scores(*model, data), expected);
+  }
 }
 
 TEST_P(Lora, MergedWeightsSayTheSame) {
