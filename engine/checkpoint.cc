@@ -4,6 +4,8 @@
 
 #include "absl/strings/match.h"
 #include "engine/base/file.h"
+#include "engine/lora.h"
+#include "engine/peft.h"
 #include "kernels/gemm.h"
 
 namespace hone {
@@ -84,9 +86,20 @@ absl::StatusOr<std::unique_ptr<Model>> FillModel(const std::string& folder, Mode
   return model;
 }
 
+absl::StatusOr<std::unique_ptr<Model>> LoadAdapted(const std::string& folder, ThreadPool* pool, MatrixStorage storage) {
+  HONE_ASSIGN_OR_RETURN(const PeftConfig config, ReadPeftConfig(folder));
+  if (IsAdapterFolder(config.base))
+    return InputError(folder, ": its base ", config.base, " is an adapter itself; export that one to a model first");
+  HONE_ASSIGN_OR_RETURN(std::unique_ptr<Model> model, LoadModel(config.base, pool, storage));
+  AttachLora(*model, config.lora, config.base, /*seed=*/0);
+  HONE_RETURN_IF_ERROR(FillAdapter(folder, *model));
+  return model;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Model>> LoadModel(const std::string& folder, ThreadPool* pool, MatrixStorage storage) {
+  if (IsAdapterFolder(folder)) return LoadAdapted(folder, pool, storage);
   HONE_ASSIGN_OR_RETURN(ModelConfig config, ReadModelConfig(folder));
   HONE_ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::OpenFolder(folder));
   return FillModel(folder, std::move(config), file, pool, storage);
@@ -102,7 +115,15 @@ absl::StatusOr<ScoreModel> LoadScoreModel(const std::string& folder, ThreadPool*
   return model;
 }
 
+StorageType ExactType(const Model& model) {
+  return model.config().weight_type == kernels::WeightType::kBfloat16 ? StorageType::kBfloat16 : StorageType::kFloat32;
+}
+
 absl::Status SaveModel(const Model& model, const Tokenizer& tokenizer, const std::string& folder, StorageType type) {
+  if (model.adapter() != nullptr) {
+    HONE_RETURN_IF_ERROR(SaveAdapter(*model.adapter(), folder));
+    return tokenizer.Save(folder);
+  }
   std::vector<TensorToWrite> tensors;
   for (const Parameter& parameter : model.parameters()) {
     tensors.push_back(

@@ -1,5 +1,5 @@
-// A model folder as Hugging Face lays it out: config.json, model.safetensors, tokenizer files. transformers loads what SaveModel
-// writes, and LoadModel reads what transformers wrote.
+// A model folder as Hugging Face lays it out: config.json, model.safetensors, tokenizer files; or an adapter's, as PEFT does
+// (engine/peft.h). transformers and PEFT load what SaveModel writes, and LoadModel reads what they wrote.
 #pragma once
 
 #include <memory>
@@ -24,7 +24,8 @@ enum class MatrixStorage {
 
 // Weights in float32, bfloat16 or float16, in one file or in shards, go from the mapped files straight into the model's layout. Refused by
 // name: a tensor that is missing or of another shape, one the model has no place for (except rotary_emb.inv_freq), a number that is not
-// finite, and an lm_head.weight that differs from the embedding that config.json ties it to.
+// finite, and an lm_head.weight that differs from the embedding that config.json ties it to. From an adapter's folder the base model
+// is loaded that it names, and the adapter attached to it.
 absl::StatusOr<std::unique_ptr<Model>> LoadModel(const std::string& folder, ThreadPool* pool,
                                                  MatrixStorage storage = MatrixStorage::kFloat32);
 
@@ -38,7 +39,11 @@ struct ScoreModel {
 absl::StatusOr<ScoreModel> LoadScoreModel(const std::string& folder, ThreadPool* pool,
                                           MatrixStorage storage = MatrixStorage::kFloat32);
 
-// Writes config.json, generation_config.json, model.safetensors and the tokenizer into an existing folder.
+// The smallest type that holds a model's numbers, as SaveModel takes it. Only a model that Model::StoreAs stored has vectors to fit.
+StorageType ExactType(const Model& model);
+
+// Writes config.json, generation_config.json, model.safetensors and the tokenizer into an existing folder; of a model with an adapter, the
+// adapter, in float32, and the tokenizer.
 absl::Status SaveModel(const Model& model, const Tokenizer& tokenizer, const std::string& folder, StorageType type);
 
 }  // namespace hone

@@ -6,94 +6,27 @@
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/index_select.h>
 #include <ATen/ops/tensor.h>
-#include <ATen/ops/zeros_like.h>
+#include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <cmath>
 
 #include "engine/base/check.h"
 #include "engine/base/tensor.h"
+#include "engine/ops_tensor.h"
 #include "kernels/elementwise.h"
-#include "kernels/gemm.h"
 #include "kernels/logprob.h"
 
 namespace hone::ops {
 namespace {
 
-using kernels::kPanel;
 using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
 
-float* Data(const Tensor& tensor) { return tensor.mutable_data_ptr<float>(); }
-const float* ConstData(const Tensor& tensor) { return tensor.const_data_ptr<float>(); }
-// A packed weight, stored as float32 or bfloat16.
-kernels::PackedWeight Weight(const Tensor& packed) {
-  const bool halves = packed.scalar_type() == at::kBFloat16;
-  return {packed.const_data_ptr(), halves ? kernels::WeightType::kBfloat16 : kernels::WeightType::kFloat32};
-}
 const int32_t* Indices(const Tensor& tensor) { return tensor.const_data_ptr<int32_t>(); }
 
 Tensor FromVector(const std::vector<int32_t>& values) { return at::tensor(at::ArrayRef<int32_t>(values), at::kInt); }
-
-// Autograd's context keeps tensors and plain values; objects that outlive the backward pass travel as addresses.
-template <typename T>
-void Keep(AutogradContext* context, const char* name, T& object) {
-  context->saved_data[name] = reinterpret_cast<int64_t>(&object);
-}
-template <typename T>
-T& Kept(AutogradContext* context, const char* name) {
-  return *reinterpret_cast<T*>(context->saved_data[name].toInt());
-}
-ThreadPool& KeptPool(AutogradContext* context) { return Kept<ThreadPool>(context, "pool"); }
-
-// ---- Linear: y = x W^T; dx = dy W, dW = dy^T x.
-
-Tensor LinearForward(ThreadPool& pool, const Tensor& x, const Tensor& packed, int64_t n) {
-  const int64_t rows = x.size(0), k = x.size(1);
-  HONE_CHECK(packed.numel() == kernels::PackedSize(n, k));
-  Tensor y = at::empty({rows, n}, x.options());
-  kernels::Gemm(pool, {ConstData(x), k, 1}, rows, k, Weight(packed), n, {Data(y), n, kPanel}, kernels::Accumulate::kNo);
-  return y;
-}
-
-// dx needs W with k as the output: the other packing, rebuilt per call; its cost is 1 / rows of the product's.
-Tensor LinearInputGradient(ThreadPool& pool, const Tensor& dy, const Tensor& packed, int64_t n, int64_t k) {
-  const int64_t rows = dy.size(0);
-  Tensor transposed = at::empty({kernels::PackedSize(k, n)}, dy.options());
-  kernels::TransposePacked(pool, ConstData(packed), n, k, Data(transposed));
-  Tensor dx = at::empty({rows, k}, dy.options());
-  kernels::Gemm(pool, {ConstData(dy), n, 1}, rows, n, ConstData(transposed), k, {Data(dx), k, kPanel},
-                kernels::Accumulate::kNo);
-  return dx;
-}
-
-// Computed as x^T dy so that it comes out in the weight's own layout.
-Tensor LinearWeightGradient(ThreadPool& pool, const Tensor& x, const Tensor& dy, const Tensor& packed) {
-  const int64_t rows = x.size(0), k = x.size(1), n = dy.size(1);
-  Tensor panels = at::empty({kernels::PackedSize(n, rows)}, x.options());
-  kernels::Pack(pool, {ConstData(dy), 1, n}, n, rows, Data(panels));
-  Tensor dweight = at::zeros_like(packed);
-  kernels::Gemm(pool, {ConstData(x), 1, k}, k, rows, ConstData(panels), n, {Data(dweight), kPanel, k * kPanel},
-                kernels::Accumulate::kNo);
-  return dweight;
-}
-
-struct LinearFunction : Function<LinearFunction> {
-  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& packed, int64_t n, ThreadPool* pool) {
-    context->save_for_backward({x, packed});
-    Keep(context, "pool", *pool);
-    return LinearForward(*pool, x, packed, n);
-  }
-  static variable_list backward(AutogradContext* context, variable_list gradients) {
-    const variable_list saved = context->get_saved_variables();
-    const Tensor &x = saved[0], &packed = saved[1], &dy = gradients[0];
-    ThreadPool& pool = KeptPool(context);
-    // A frozen weight wants none, and its gradient costs as much as the product.
-    const Tensor dweight = context->needs_input_grad(1) ? LinearWeightGradient(pool, x, dy, packed) : Tensor();
-    return {LinearInputGradient(pool, dy, packed, dy.size(1), x.size(1)), dweight, Tensor(), Tensor()};
-  }
-};
 
 // ---- AddBias
 
@@ -222,7 +155,7 @@ struct EmbeddingFunction : Function<EmbeddingFunction> {
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const variable_list saved = context->get_saved_variables();
     const Tensor &packed = saved[0], &tokens = saved[1], &dy = gradients[0];
-    Tensor dpacked = at::zeros_like(packed);
+    Tensor dpacked = at::zeros(packed.sizes(), dy.options());
     kernels::EmbeddingPackedBackwardAccumulate(KeptPool(context), ConstData(dy), Indices(tokens), tokens.size(0),
                                                dy.size(1), Data(dpacked));
     return {dpacked, Tensor(), Tensor(), Tensor()};
@@ -303,12 +236,13 @@ struct TokenLogprobFunction : Function<TokenLogprobFunction> {
       if (gradient.defined()) gradient = gradient.contiguous();
     }
     const auto data = [&](size_t i) { return gradients[i].defined() ? ConstData(gradients[i]) : nullptr; };
-    Tensor dhidden = at::empty_like(hidden), dpacked = at::zeros_like(packed);
+    Tensor dhidden = at::empty_like(hidden), dpacked;
+    if (context->needs_input_grad(1)) dpacked = at::zeros(packed.sizes(), hidden.options().requires_grad(false));
     kernels::TokenLogprobBackward(
         KeptPool(context),
-        {ConstData(hidden), ConstData(packed), Indices(saved[2]), ConstData(saved[4]), ConstData(saved[3])},
+        {ConstData(hidden), Weight(packed), Indices(saved[2]), ConstData(saved[4]), ConstData(saved[3])},
         {data(0), data(1), data(2)}, hidden.size(0), hidden.size(1), context->saved_data["vocab"].toInt(),
-        Data(dhidden), Data(dpacked));
+        Data(dhidden), dpacked.defined() ? Data(dpacked) : nullptr);
     return {dhidden, dpacked, Tensor(), Tensor(), Tensor()};
   }
 };
@@ -322,10 +256,6 @@ void UseOneTensorThread() { at::set_num_threads(1); }
 
 Tensor Embedding(ThreadPool& pool, const Tensor& packed, int64_t width, const std::vector<TokenId>& tokens) {
   return EmbeddingFunction::apply(packed, FromVector(tokens), width, &pool);
-}
-
-Tensor Linear(ThreadPool& pool, const Tensor& x, const Tensor& packed, int64_t n) {
-  return Records() ? LinearFunction::apply(x, packed, n, &pool) : LinearForward(pool, x, packed, n);
 }
 
 Tensor AddBias(ThreadPool& pool, const Tensor& x, const Tensor& bias) { return AddBiasFunction::apply(x, bias, &pool); }
@@ -356,10 +286,6 @@ Tensor Attention(ThreadPool& pool, const Tensor& q, const Tensor& k, const Tenso
 
 Tensor SelectRows(const Tensor& x, const std::vector<int64_t>& indices) {
   return at::index_select(x, 0, at::tensor(at::ArrayRef<int64_t>(indices), at::kLong));
-}
-
-Tensor Logits(ThreadPool& pool, const Tensor& hidden, const Tensor& packed, int64_t vocab) {
-  return LinearForward(pool, hidden, packed, vocab);
 }
 
 Tensor TokenLogprob(ThreadPool& pool, const Tensor& hidden, const Tensor& packed, int64_t vocab,

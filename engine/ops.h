@@ -1,10 +1,11 @@
 // The operators of a model's forward pass: the kernels of kernels/ with gradients. Generator and trainer call the same
 // functions; a gradient is recorded only while autograd is on. All tensors are float32 and contiguous.
-// A tensor argument named `packed` holds a weight in the layout of kernels/gemm.h. The thread pool, and every pointer
+// A tensor argument named `packed` holds a weight in the layout of kernels/gemm.h, float32 or bfloat16; its gradient is float32. The thread pool, and every pointer
 // inside a Rows argument, must outlive the backward pass.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -23,6 +24,23 @@ Tensor Embedding(ThreadPool& pool, const Tensor& packed, int64_t width, const st
 
 // x [rows, k], weight packed [n, k] -> [rows, n].
 Tensor Linear(ThreadPool& pool, const Tensor& x, const Tensor& packed, int64_t n);
+
+// What is added to a weight: scale B A, a packed [rank, k], b packed [n, rank].
+struct LowRank {
+  const Tensor* a;
+  const Tensor* b;
+  int64_t rank;
+  float scale;
+};
+
+// x [rows, k], weight packed [n, k] -> x W^T + scale x A^T B^T [rows, n].
+Tensor AdaptedLinear(ThreadPool& pool, const Tensor& x, const Tensor& packed, int64_t n, const LowRank& low_rank);
+
+// A part of the forward pass from x on. What it refers to outlives the backward pass.
+using Step = std::function<Tensor(const Tensor& x)>;
+
+// step(x), of which only x is kept for the backward pass, which computes the step again, to the same bits.
+Tensor Recompute(const Tensor& x, const Step& step);
 
 // x [rows, n] + bias [n] -> [rows, n].
 Tensor AddBias(ThreadPool& pool, const Tensor& x, const Tensor& bias);

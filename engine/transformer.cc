@@ -6,7 +6,6 @@
 
 #include "engine/base/check.h"
 #include "engine/config_reader.h"
-#include "engine/huge_pages.h"
 #include "engine/rope.h"
 #include "kernels/gemm.h"
 
@@ -42,9 +41,11 @@ class Transformer : public Model {
     const RopeAngles angles = rope_.Angles(pool(), rows.positions);
     Tensor x = ops::Embedding(pool(), Weight(embedding_), config_.hidden_size, rows.tokens);
     for (size_t index = 0; index < layers_.size(); ++index) {
-      const Layer& layer = layers_[index];
-      x = ops::Add(pool(), x, Attend(index, Norm(x, layer.input_norm), rows, angles, cache.layer(index)));
-      x = ops::Add(pool(), x, FeedForward(layer, Norm(x, layer.post_norm)));
+      // Computed again, a layer writes its keys and values to the pages once more: they may be another layer's by then.
+      const auto layer = [this, index, &rows, angles, &pages = cache.layer(index)](const Tensor& input) {
+        return Through(index, input, rows, angles, pages);
+      };
+      x = activation_checkpointing_ ? ops::Recompute(x, layer) : layer(x);
     }
     return Norm(x, norm_);
   }
@@ -52,6 +53,13 @@ class Transformer : public Model {
   const Tensor& head() const override { return Weight(head_); }
 
  private:
+  Tensor Through(size_t index, Tensor x, const ModelRows& rows, const RopeAngles& angles,
+                 const kernels::KvPages& pages) const {
+    const Layer& layer = layers_[index];
+    x = ops::Add(pool(), x, Attend(index, Norm(x, layer.input_norm), rows, angles, pages));
+    return ops::Add(pool(), x, FeedForward(layer, Norm(x, layer.post_norm)));
+  }
+
   Tensor Attend(size_t index, const Tensor& x, const ModelRows& rows, const RopeAngles& angles,
                 const kernels::KvPages& pages) const {
     const Layer& layer = layers_[index];
@@ -73,7 +81,9 @@ class Transformer : public Model {
 
   Tensor Project(const Tensor& x, const Projection& projection) const {
     const int64_t width = parameters_[projection.weight].shape[0];
-    Tensor y = ops::Linear(pool(), x, Weight(projection.weight), width);
+    const Tensor& weight = Weight(projection.weight);
+    const std::optional<ops::LowRank> added = low_rank(projection.weight);
+    Tensor y = added ? ops::AdaptedLinear(pool(), x, weight, width, *added) : ops::Linear(pool(), x, weight, width);
     return projection.bias ? ops::AddBias(pool(), y, Weight(*projection.bias)) : y;
   }
 
@@ -125,7 +135,6 @@ class Transformer : public Model {
     return parameters_.size() - 1;
   }
 
-  HugePageArena memory_;  // of matrices
   Rope rope_;
   size_t embedding_, norm_, head_;
   std::vector<Layer> layers_;

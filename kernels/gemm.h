@@ -56,9 +56,9 @@ enum class Accumulate { kNo, kYes };
 // w [N, K] through strides -> packed [PackedSize(n, k)], padding set to zero.
 void Pack(ThreadPool& pool, MatrixView w, int64_t n, int64_t k, float* packed);
 
-// Packed W [N, K] -> packed W^T [K, N]: PackedSize(k, n) floats. A gradient through y = x W^T is dx = dy W, that is Gemm with
-// the transpose.
-void TransposePacked(ThreadPool& pool, const float* packed, int64_t n, int64_t k, float* transposed);
+// Packed W [N, K] -> packed W^T [K, N]: PackedSize(k, n) numbers, stored as W's. A gradient through y = x W^T is dx = dy W, that is Gemm
+// with the transpose.
+void TransposePacked(ThreadPool& pool, PackedWeight packed, int64_t n, int64_t k, void* transposed);
 
 // packed -> w [N, K], row-major.
 void Unpack(const float* packed, int64_t n, int64_t k, float* w);

@@ -191,10 +191,19 @@ void GemmTarget(ThreadPool& pool, MatrixView a, int64_t m, int64_t k, PackedWeig
   }
 }
 
+// A matrix of what is moved and never computed with: floats, or the 16 bits of a bfloat16.
+template <typename T>
+struct Plane {
+  const T* data;
+  int64_t row_stride;
+  int64_t column_stride;
+};
+
 // 16 rows of W, `depth` values of k each -> half a panel's lines; from points at (row 0, k 0).
-void TransposeRows(const float* HWY_RESTRICT from, int64_t row_stride, int64_t depth, float* HWY_RESTRICT to) {
+template <typename T>
+void TransposeRows(const T* HWY_RESTRICT from, int64_t row_stride, int64_t depth, T* HWY_RESTRICT to) {
   constexpr int64_t kRows = 16;
-  alignas(64) float square[kRows][kRows];
+  alignas(64) T square[kRows][kRows];
   for (int64_t k = 0; k < depth; k += kRows) {
     const int64_t count = std::min(kRows, depth - k);
     for (int64_t r = 0; r < kRows; ++r) {
@@ -205,7 +214,8 @@ void TransposeRows(const float* HWY_RESTRICT from, int64_t row_stride, int64_t d
 }
 
 // Values begin .. end-1 of k of one panel.
-void PackPanel(const MatrixView& w, int64_t columns, Range k, float* HWY_RESTRICT to) {
+template <typename T>
+void PackPanel(const Plane<T>& w, int64_t columns, Range k, T* HWY_RESTRICT to) {
   if (w.column_stride == 1 && columns == kPanel) {
     for (int64_t half = 0; half < kPanel; half += 16) {
       TransposeRows(w.data + half * w.row_stride + k.begin, w.row_stride, k.end - k.begin,
@@ -214,14 +224,14 @@ void PackPanel(const MatrixView& w, int64_t columns, Range k, float* HWY_RESTRIC
     return;
   }
   for (int64_t i = k.begin; i < k.end; ++i) {
-    const float* from = w.data + i * w.column_stride;
-    float* line = to + i * kPanel;
+    const T* from = w.data + i * w.column_stride;
+    T* line = to + i * kPanel;
     if (w.row_stride == 1) {
-      std::memcpy(line, from, columns * sizeof(float));
+      std::memcpy(line, from, columns * sizeof(T));
     } else {
       for (int64_t column = 0; column < columns; ++column) line[column] = from[column * w.row_stride];
     }
-    std::fill(line + columns, line + kPanel, 0.0f);
+    std::fill(line + columns, line + kPanel, T{});
   }
 }
 
@@ -231,22 +241,31 @@ void PackTarget(ThreadPool& pool, const MatrixView& w, int64_t n, int64_t k, flo
   // Pieces of k in the outer order: where k is the row of a row-major matrix, its lines are read from end to end.
   pool.Run(panels * pieces, [&](int64_t task) {
     const int64_t panel = task % panels, begin = task / panels * kTaskDepth;
-    const MatrixView part{w.data + panel * kPanel * w.row_stride, w.row_stride, w.column_stride};
+    const Plane<float> part{w.data + panel * kPanel * w.row_stride, w.row_stride, w.column_stride};
     PackPanel(part, std::min(kPanel, n - panel * kPanel), {begin, std::min(k, begin + kTaskDepth)},
               packed + panel * k * kPanel);
   });
 }
 
-void TransposePackedTarget(ThreadPool& pool, const float* packed, int64_t n, int64_t k, float* transposed) {
+template <typename T>
+void TransposePanels(ThreadPool& pool, const T* packed, int64_t n, int64_t k, T* transposed) {
   const int64_t panels = (k + kPanel - 1) / kPanel;  // of the transpose
   pool.Run(panels, [&](int64_t panel) {
     const int64_t columns = std::min(kPanel, k - panel * kPanel);
     for (int64_t row = 0; row < n; row += kPanel) {
       // Line i, element j of this square is W (row + j, panel * kPanel + i).
-      const float* from = packed + (row / kPanel * k + panel * kPanel) * kPanel;
-      PackPanel({from, kPanel, 1}, columns, {0, std::min(kPanel, n - row)}, transposed + (panel * n + row) * kPanel);
+      const T* from = packed + (row / kPanel * k + panel * kPanel) * kPanel;
+      PackPanel<T>({from, kPanel, 1}, columns, {0, std::min(kPanel, n - row)}, transposed + (panel * n + row) * kPanel);
     }
   });
+}
+
+void TransposePackedTarget(ThreadPool& pool, const PackedWeight& packed, int64_t n, int64_t k, void* transposed) {
+  if (packed.type == WeightType::kBfloat16) {
+    TransposePanels(pool, static_cast<const uint16_t*>(packed.data), n, k, static_cast<uint16_t*>(transposed));
+  } else {
+    TransposePanels(pool, static_cast<const float*>(packed.data), n, k, static_cast<float*>(transposed));
+  }
 }
 
 }  // namespace
@@ -271,7 +290,7 @@ void Pack(ThreadPool& pool, MatrixView w, int64_t n, int64_t k, float* packed) {
   HWY_DYNAMIC_DISPATCH(PackTarget)(pool, w, n, k, packed);
 }
 
-void TransposePacked(ThreadPool& pool, const float* packed, int64_t n, int64_t k, float* transposed) {
+void TransposePacked(ThreadPool& pool, PackedWeight packed, int64_t n, int64_t k, void* transposed) {
   HWY_DYNAMIC_DISPATCH(TransposePackedTarget)(pool, packed, n, k, transposed);
 }
 

@@ -30,13 +30,13 @@ struct HeadGradients {
 // What TokenLogprob was given and gave; `entropy` is read only where it has a gradient.
 struct HeadValues {
   const float* hidden;     // [rows, width]
-  const float* head;       // packed [vocab, width]
+  PackedWeight head;       // packed [vocab, width]
   const int32_t* targets;  // [rows]
   const float* log_sum_exp;
   const float* entropy = nullptr;
 };
 
-// -> dhidden [rows, width] (overwritten) and dhead (packed layout, added to). Rows whose gradients are all 0 cost nothing and get
+// -> dhidden [rows, width] (overwritten) and dhead (float32 in the packed layout, added to; null for a head that does not learn). Rows whose gradients are all 0 cost nothing and get
 // dhidden 0. Deterministic for any number of threads.
 void TokenLogprobBackward(ThreadPool& pool, const HeadValues& values, const HeadGradients& gradients, int64_t rows,
                           int64_t width, int64_t vocab, float* dhidden, float* dhead);

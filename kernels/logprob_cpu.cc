@@ -206,13 +206,13 @@ void TokenLogprobBackward(ThreadPool& pool, const HeadValues& values, const Head
     b.hidden.resize(count * width);
     b.dhidden.resize(count * width);
     b.dlogits.resize(count * chunk_width);
-    b.panels.resize(PackedSize(chunk_width, count));
+    b.panels.resize(dhead == nullptr ? 0 : PackedSize(chunk_width, count));
     b.turned.resize(PackedSize(width, chunk_width));
     ForRows(pool, count,
             [&](int64_t i) { std::copy_n(values.hidden + block[i] * width, width, b.hidden.data() + i * width); });
     for (int64_t first = 0; first < vocab; first += kVocabularyChunk) {
       const int64_t size = std::min(kVocabularyChunk, vocab - first);
-      const float* head_chunk = values.head + first * width;  // whole panels
+      const PackedWeight head_chunk = values.head.At(first * width);  // whole panels
       Gemm(pool, {b.hidden.data(), width, 1}, count, width, head_chunk, size, {b.dlogits.data(), size, kPanel},
            Accumulate::kNo);
       ForRows(pool, count, [&](int64_t i) {
@@ -225,8 +225,9 @@ void TokenLogprobBackward(ThreadPool& pool, const HeadValues& values, const Head
         if (target >= 0 && target < size) b.dlogits[i * size + target] += dlogprob;
       });
       TransposePacked(pool, head_chunk, size, width, b.turned.data());
-      Gemm(pool, {b.dlogits.data(), size, 1}, count, size, b.turned.data(), width, {b.dhidden.data(), width, kPanel},
-           first == 0 ? Accumulate::kNo : Accumulate::kYes);
+      Gemm(pool, {b.dlogits.data(), size, 1}, count, size, {b.turned.data(), head_chunk.type}, width,
+           {b.dhidden.data(), width, kPanel}, first == 0 ? Accumulate::kNo : Accumulate::kYes);
+      if (dhead == nullptr) continue;
       Pack(pool, {b.dlogits.data(), 1, size}, size, count, b.panels.data());
       Gemm(pool, {b.hidden.data(), 1, width}, width, count, b.panels.data(), size,
            {dhead + first * width, kPanel, width * kPanel}, Accumulate::kYes);

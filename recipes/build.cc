@@ -12,6 +12,7 @@
 #include "engine/base/check.h"
 #include "engine/base/text.h"
 #include "engine/drafter.h"
+#include "engine/lora.h"
 #include "engine/tokenizer.h"
 #include "recipes/algorithms.h"
 #include "rewards/verifier.h"
@@ -127,6 +128,10 @@ constexpr Component<PolicyEwmaOptions> kPolicyEwmas[] = {
 #define POLICY_EWMA(name, factory, description) {name, factory, description},
 #include "recipes/components.def"
 };
+constexpr Component<LoraOptions> kLoras[] = {
+#define LORA(name, factory, description) {name, factory, description},
+#include "recipes/components.def"
+};
 constexpr Component<std::optional<double>> kNoiseScales[] = {
 #define NOISE_SCALE(name, factory, description) {name, factory, description},
 #include "recipes/components.def"
@@ -207,6 +212,7 @@ std::vector<Slot> AllSlots() {
   return {MakeSlot("task", kTasks),
           MakeSlot("verifier", kVerifiers),
           MakeSlot("model", kModels),
+          MakeSlot("lora", kLoras),
           MakeSlot("tokenizer", kTokenizers),
           MakeSlot("drafter", kDrafters),
           MakeSlot("advantage", kAdvantages),
@@ -257,6 +263,10 @@ absl::StatusOr<ValueModelOptions> BuildValueModel(absl::string_view spec, std::s
 
 absl::StatusOr<PolicyEwmaOptions> BuildPolicyEwma(absl::string_view spec, std::string* resolved) {
   return Build("policy_ewma", kPolicyEwmas, spec, resolved);
+}
+
+absl::StatusOr<LoraOptions> BuildLora(absl::string_view spec, std::string* resolved) {
+  return Build("lora", kLoras, spec, resolved);
 }
 
 absl::StatusOr<std::optional<double>> BuildNoiseScale(absl::string_view spec, std::string* resolved) {

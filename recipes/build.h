@@ -26,6 +26,7 @@ absl::StatusOr<std::unique_ptr<Advantage>> BuildAdvantage(absl::string_view spec
 absl::StatusOr<std::unique_ptr<Loss>> BuildLoss(absl::string_view spec, std::string* resolved = nullptr);
 absl::StatusOr<KlOptions> BuildKl(absl::string_view spec, std::string* resolved = nullptr);
 absl::StatusOr<ReferenceOptions> BuildReference(absl::string_view spec, std::string* resolved = nullptr);
+absl::StatusOr<LoraOptions> BuildLora(absl::string_view spec, std::string* resolved = nullptr);
 absl::StatusOr<AdamWOptions> BuildOptimizer(absl::string_view spec, std::string* resolved = nullptr);
 absl::StatusOr<ValueModelOptions> BuildValueModel(absl::string_view spec, std::string* resolved = nullptr);
 absl::StatusOr<PolicyEwmaOptions> BuildPolicyEwma(absl::string_view spec, std::string* resolved = nullptr);

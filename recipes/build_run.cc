@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <thread>
 
+#include "engine/peft.h"
+#include "engine/safetensors.h"
 #include "recipes/algorithms.h"
 #include "recipes/build.h"
 #include "recipes/combinations.h"
@@ -46,7 +48,12 @@ ModelSource ToModelSource(const proto::Model& model) {
 }
 
 absl::Status CheckModel(const RecipeLocations& locations, proto::Model& model) {
-  if (model.has_path()) return absl::OkStatus();
+  if (model.has_path()) {
+    if (!IsAdapterFolder(model.path())) return absl::OkStatus();
+    return At(locations, "model.path",
+              InputError("'", model.path(),
+                         "' holds a LoRA adapter, not a model; 'hone export --run RUN --output DIR' merges it"));
+  }
   HONE_RETURN_IF_ERROR(At(locations, "model.family", CheckModelFamily(model.family())));
   return At(locations, "model.tokenizer", CheckTokenizer(model.tokenizer(), model.mutable_tokenizer()));
 }
@@ -115,6 +122,8 @@ absl::StatusOr<Stage> BuildStage(const RecipeLocations& locations, const std::st
   stage.steps = recipe.steps();
   stage.max_grad_norm = recipe.max_grad_norm();
   stage.microbatch_tokens = recipe.microbatch_tokens();
+  stage.activation_checkpointing = recipe.activation_checkpointing();
+  stage.parameters = recipe.parameters() == "bfloat16" ? kernels::WeightType::kBfloat16 : kernels::WeightType::kFloat32;
   stage.checkpoint_every = recipe.checkpoint_every();
   stage.evaluate_every = recipe.evaluate_every();
   HONE_BUILD_AT(stage.adamw, path + ".optimizer", BuildOptimizer(recipe.optimizer(), recipe.mutable_optimizer()));
@@ -132,6 +141,26 @@ absl::StatusOr<Stage> BuildStage(const RecipeLocations& locations, const std::st
   HONE_BUILD_AT(stage.reference, path + ".reference", BuildReference(recipe.reference(), recipe.mutable_reference()));
   HONE_RETURN_IF_ERROR(CheckCombinations(locations, path, recipe, stage));
   return stage;
+}
+
+// What goes with an adapter: its checkpoint names the base's folder, so what it was trained beside must be what lies there; and a
+// reference that follows the policy would be a second adapter.
+absl::Status CheckLora(const RecipeLocations& locations, const proto::Recipe& recipe,
+                       const std::vector<Stage>& stages) {
+  if (!recipe.model().has_lora()) return absl::OkStatus();
+  const auto base = SafetensorsFile::OpenFolder(recipe.model().path());
+  const bool fits_halves = !base.ok() || base->MatricesAre(StorageType::kBfloat16);
+  for (size_t i = 0; i < stages.size(); ++i) {
+    if (stages[i].reference.kind == ReferenceKind::kEma)
+      return At(
+          locations, absl::StrCat("stage[", i, "].reference"),
+          InputError("'ema' does not go with model.lora; use reference: \"start\", the model without the adapter"));
+    if (stages[i].parameters == kernels::WeightType::kFloat32 || fits_halves) continue;
+    return At(locations, absl::StrCat("stage[", i, "].parameters"),
+              InputError("bfloat16 would round the frozen model, which '", recipe.model().path(),
+                         "' does not store so; write it with 'hone export --dtype bfloat16' first, or leave this out"));
+  }
+  return absl::OkStatus();
 }
 
 // What the stages ask of the task: prompts, and demonstrations for SFT.
@@ -183,6 +212,10 @@ absl::StatusOr<RunOptions> BuildRun(const LoadedRecipe& loaded) {
       recipe.threads() > 0 ? recipe.threads() : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   HONE_RETURN_IF_ERROR(CheckModel(locations, *recipe.mutable_model()));
   options.model = ToModelSource(recipe.model());
+  if (recipe.model().has_lora()) {
+    HONE_BUILD_AT(options.model.lora, "model.lora",
+                  BuildLora(recipe.model().lora(), recipe.mutable_model()->mutable_lora()));
+  }
 
   HONE_BUILD_AT(options.task, "task", BuildTask(recipe.task(), recipe.mutable_task()));
   if (!recipe.has_verifier()) recipe.set_verifier(options.task->DefaultVerifier());
@@ -196,6 +229,7 @@ absl::StatusOr<RunOptions> BuildRun(const LoadedRecipe& loaded) {
     HONE_ASSIGN_OR_RETURN(Stage stage, BuildStage(locations, absl::StrCat("stage[", i, "]"), *recipe.mutable_stage(i)));
     options.stages.push_back(std::move(stage));
   }
+  HONE_RETURN_IF_ERROR(CheckLora(locations, recipe, options.stages));
 
   proto::Evaluation& evaluation = *recipe.mutable_evaluation();
   HONE_RETURN_IF_ERROR(ResolveEvaluationPrompts(locations, *options.task, evaluation));

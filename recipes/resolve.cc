@@ -9,6 +9,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_join.h"
+#include "engine/base/spec.h"
 #include "engine/base/text.h"
 #include "recipes/fields.h"
 
@@ -179,6 +180,8 @@ class Resolver {
 
   absl::Status ResolveNewModel() {
     proto::Model& model = *recipe_.mutable_model();
+    HONE_RETURN_IF_ERROR(Refuse(model, "model", {"lora"},
+                                "freezes a model that has learnt already, and a new one has not; give its 'path'"));
     HONE_RETURN_IF_ERROR(CheckRules(model, "model", kNewModelRules));
     if (!model.has_tokenizer()) {
       return Error("model.tokenizer", "no 'tokenizer' in model, such as tokenizer: \"sentencepiece(model_type=char)\"");
@@ -244,6 +247,8 @@ class Resolver {
       HONE_RETURN_IF_ERROR(stage.kind() == proto::Stage::SFT          ? ResolveSft(path, stage)
                            : stage.kind() == proto::Stage::PREFERENCE ? ResolvePreference(path, stage)
                                                                       : ResolveRl(path, stage));
+      HONE_RETURN_IF_ERROR(ResolveParameters(path, stage));
+      stage.set_activation_checkpointing(stage.activation_checkpointing());
       stage.set_optimizer(stage.optimizer());
       stage.set_schedule(stage.schedule());
       stage.set_max_grad_norm(stage.max_grad_norm());
@@ -253,6 +258,14 @@ class Resolver {
       stage.set_evaluate_every(stage.evaluate_every());
     }
     return absl::OkStatus();
+  }
+
+  absl::Status ResolveParameters(const std::string& path, proto::Stage& stage) const {
+    stage.set_parameters(stage.parameters());
+    const std::vector<std::string> types = {"float32", "bfloat16"};
+    if (std::find(types.begin(), types.end(), stage.parameters()) != types.end()) return absl::OkStatus();
+    return Error(path + ".parameters", "'parameters' is '", Visible(stage.parameters(), kShownBytes),
+                 "', wanted float32 or bfloat16", DidYouMean(stage.parameters(), types));
   }
 
   absl::Status ResolveSft(const std::string& path, proto::Stage& stage) const {

@@ -14,11 +14,20 @@ constexpr double kMegabyte = 1e6;
 // Prompts looked at for the mean length.
 constexpr uint64_t kSampledPrompts = 200;
 
-// Floats that autograd keeps for one row: per layer the inputs of its two norms, seven products, attention and SwiGLU.
-int64_t SavedFloatsPerRow(const ModelConfig& c) {
-  const int64_t query = int64_t{c.heads} * c.head_dim, kv = int64_t{c.kv_heads} * c.head_dim;
-  return c.layers * (4 * int64_t{c.hidden_size} + 2 * query + 2 * kv + 3 * int64_t{c.intermediate_size}) +
-         2 * int64_t{c.hidden_size};
+// Floats that autograd keeps for one row: per layer the inputs of its two norms, seven products, attention and SwiGLU; or with activation
+// checkpointing a layer's input, and all that for one layer at a time.
+int64_t SavedFloatsPerRow(const ModelConfig& c, bool activation_checkpointing) {
+  const int64_t query = int64_t{c.heads} * c.head_dim, kv = int64_t{c.kv_heads} * c.head_dim, hidden = c.hidden_size;
+  const int64_t layer = 4 * hidden + 2 * query + 2 * kv + 3 * int64_t{c.intermediate_size};
+  return (activation_checkpointing ? c.layers * hidden + layer : c.layers * layer) + 2 * hidden;
+}
+
+// Of weights, masters, gradients and AdamW's averages.
+int64_t LearnerBytes(const RunOptions& options, const Stage& stage, const ModelConfig& config) {
+  const int64_t weights = config.estimated_parameters();
+  const bool halves = stage.parameters == kernels::WeightType::kBfloat16;
+  if (options.model.lora) return weights * (halves ? 2 : 4) + LoraParameterCount(config, *options.model.lora) * 16;
+  return weights * (halves ? 2 + 16 : 16);
 }
 
 // Bytes of what the most demanding stage keeps beside the policy: a value model with its gradients and AdamW, an average of the weights.
@@ -109,20 +118,25 @@ absl::StatusOr<std::string> Explain(const RunOptions& options) {
   std::string text = options.recipe_text;
   absl::StrAppendFormat(&text, "\n# model: %d parameters, vocabulary of %d tokens; %d threads\n", parameters,
                         config.vocab_size, options.threads);
+  if (options.model.lora) {
+    absl::StrAppendFormat(&text, "# lora: %d parameters learn\n", LoraParameterCount(config, *options.model.lora));
+  }
   absl::StrAppendFormat(&text, "# task: prompts of %.1f tokens, demonstrations of %.1f tokens on average\n",
                         lengths.prompt, lengths.answer);
-  int64_t rows = 0, samples = 0, new_tokens = 0;
+  int64_t samples = 0, new_tokens = 0, state = 0, activations = 0;
   for (const Stage& stage : options.stages) {
     ExplainStage(stage, lengths, text);
-    rows = std::max(rows, stage.microbatch_tokens);
+    state = std::max(state, LearnerBytes(options, stage, config));
+    activations =
+        std::max(activations, 4 * stage.microbatch_tokens * SavedFloatsPerRow(config, stage.activation_checkpointing));
     samples = std::max(samples, AnswersPerStep(stage));
     new_tokens = std::max<int64_t>(new_tokens, stage.max_new_tokens);
   }
-  const bool refers = std::any_of(options.stages.begin(), options.stages.end(),
-                                  [](const Stage& stage) { return stage.reference.kind != ReferenceKind::kNone; });
+  const bool refers = std::any_of(options.stages.begin(), options.stages.end(), [&](const Stage& stage) {
+    const bool is_base = options.model.lora.has_value() && stage.reference.kind == ReferenceKind::kStart;
+    return stage.reference.kind != ReferenceKind::kNone && !is_base;
+  });
   const double reference = refers ? 4.0 * static_cast<double>(parameters) : 0;
-  const double state = 4.0 * 4 * static_cast<double>(parameters);
-  const double activations = 4.0 * static_cast<double>(rows) * static_cast<double>(SavedFloatsPerRow(config));
   const double cache =
       std::min(static_cast<double>(int64_t{1} << 30),
                static_cast<double>(samples * PagesFor(new_tokens + static_cast<int64_t>(lengths.prompt)) *
@@ -131,8 +145,9 @@ absl::StatusOr<std::string> Explain(const RunOptions& options) {
       &text,
       "# memory, at most: weights, gradients and AdamW %.0f MB, %sactivations %.0f MB, keys and values "
       "%.0f MB; the libraries take about 200 MB more\n",
-      state / kMegabyte, refers ? absl::StrFormat("reference %.0f MB, ", reference / kMegabyte) : "",
-      activations / kMegabyte, cache / kMegabyte);
+      static_cast<double>(state) / kMegabyte,
+      refers ? absl::StrFormat("reference %.0f MB, ", reference / kMegabyte) : "",
+      static_cast<double>(activations) / kMegabyte, cache / kMegabyte);
   if (const double beside = BesideThePolicy(options, config); beside > 0) {
     absl::StrAppendFormat(&text, "# memory of the value model and the averaged policy beside these: %.0f MB\n",
                           beside / kMegabyte);

@@ -5,6 +5,7 @@
 #include "absl/strings/str_join.h"
 #include "engine/base/file.h"
 #include "engine/checkpoint.h"
+#include "engine/lora.h"
 #include "tools/arguments.h"
 #include "tools/commands.h"
 #include "trainer/run_folder.h"
@@ -24,6 +25,7 @@ absl::Status RunExport(const std::string& run, int64_t step, const std::string& 
   ThreadPool pool(1);
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer, LoadTokenizer(folder));
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, LoadModel(folder, &pool));
+  if (model->adapter() != nullptr) MergeLora(*model);
   auto writer = FolderWriter::Begin(output);
   if (!writer.ok()) return InputError(writer.status().message(), "; choose another --output");
   HONE_RETURN_IF_ERROR(SaveModel(*model, *tokenizer, writer->path(),

@@ -1,13 +1,11 @@
 #include "trainer/distiller.h"
 
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/argmax.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/dot.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/eq.h>
-#include <ATen/ops/full.h>
 #include <ATen/ops/index_select.h>
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/mul.h>
@@ -16,23 +14,30 @@
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/sum.h>
 #include <ATen/ops/tensor.h>
-#include <ATen/ops/zeros.h>
 
 #include <algorithm>
 #include <cmath>
 
 #include "engine/base/check.h"
 #include "engine/base/tensor.h"
-#include "kernels/elementwise.h"
 #include "kernels/gemm.h"
 
 namespace hone {
 namespace {
 
-constexpr double kBeta1 = 0.9, kEpsilon = 1e-8, kWeightDecay = 0;
-
 bool IsEmbeddingOrHead(const Parameter& parameter) {
   return parameter.name == "model.embed_tokens.weight" || parameter.name == "lm_head.weight";
+}
+
+// Takes no gradient from here on.
+std::vector<Parameter*> Freeze(Model& student, DistilledParts parts) {
+  std::vector<Parameter*> frozen;
+  for (Parameter& parameter : student.parameters()) {
+    if (parts != DistilledParts::kLayers || !IsEmbeddingOrHead(parameter)) continue;
+    parameter.value.set_requires_grad(false);
+    frozen.push_back(&parameter);
+  }
+  return frozen;
 }
 
 // What there is to learn from, and the sum of its tokens' weights.
@@ -95,19 +100,14 @@ Tensor GatherHead(const Model& model, const std::vector<TokenId>& tokens) {
 }  // namespace
 
 Distiller::Distiller(Model* student, const Model* teacher, DistillOptions options)
-    : student_(student), teacher_(teacher), options_(std::move(options)) {
+    : student_(student),
+      teacher_(teacher),
+      options_(std::move(options)),
+      frozen_(Freeze(*student, options_.parts)),
+      optimizer_(&student->pool(), student->TrainedParameters()) {
   HONE_CHECK(student_->config().weight_type == kernels::WeightType::kFloat32);
   HONE_CHECK(student_->config().vocab_size == teacher_->config().vocab_size);
   HONE_CHECK(options_.head_tokens.empty() || options_.parts == DistilledParts::kLayers);
-  for (Parameter& parameter : student_->parameters()) {
-    const bool freeze = options_.parts == DistilledParts::kLayers && IsEmbeddingOrHead(parameter);
-    (freeze ? frozen_ : trained_).push_back(&parameter);
-  }
-  for (Parameter* parameter : frozen_) parameter->value.set_requires_grad(false);
-  for (const Parameter* parameter : trained_) {
-    exp_avg_.push_back(at::zeros(parameter->value.sizes(), at::kFloat));
-    exp_avg_sq_.push_back(at::zeros(parameter->value.sizes(), at::kFloat));
-  }
 }
 
 Distiller::~Distiller() {
@@ -118,7 +118,7 @@ DistillStats Distiller::Update(std::span<const TrainGroup> groups) {
   const WeightedGroups weighted = DropWeightless(groups);
   DistillStats stats;
   if (weighted.groups.empty()) return stats;
-  for (Parameter* parameter : trained_) parameter->value.mutable_grad().reset();
+  optimizer_.ClearGradients();
   const Heads heads = GatherHeads();
   int64_t agreed = 0;
   for (const PackedBatch& batch : PackGroups(weighted.groups, options_.microbatch_tokens)) {
@@ -133,10 +133,11 @@ DistillStats Distiller::Update(std::span<const TrainGroup> groups) {
     agreed += CountEqual(at::argmax(logits, -1), at::argmax(teacher_logits, -1));
   }
   stats.agreement = static_cast<double>(agreed) / static_cast<double>(stats.tokens);
-  stats.grad_norm = GradientNorm();
+  stats.grad_norm = optimizer_.GradientNorm();
   if (std::isfinite(stats.grad_norm)) {
     const bool clip = options_.max_grad_norm > 0 && stats.grad_norm > options_.max_grad_norm;
-    Apply(clip ? options_.max_grad_norm / stats.grad_norm : 1);
+    optimizer_.Step({.beta2 = options_.beta2}, options_.learning_rate,
+                    clip ? options_.max_grad_norm / stats.grad_norm : 1);
   }
   return stats;
 }
@@ -196,28 +197,6 @@ Tensor Distiller::TeacherStates(const PackedBatch& batch) {
     kept_bytes_ += bytes;
   }
   return states;
-}
-
-double Distiller::GradientNorm() const {
-  double squares = 0;
-  for (const Parameter* parameter : trained_) {
-    const Tensor& gradient = parameter->value.grad();
-    squares += kernels::SumOfSquares(student_->pool(), gradient.const_data_ptr<float>(), gradient.numel());
-  }
-  return std::sqrt(squares);
-}
-
-void Distiller::Apply(double gradient_scale) {
-  const at::NoGradGuard no_gradient;
-  ++optimizer_steps_;
-  const Tensor step = at::full({}, static_cast<double>(optimizer_steps_), at::kFloat);
-  // The fused kernel divides gradients by the scale it is given.
-  const Tensor scale = at::full({}, 1 / gradient_scale, at::kFloat);
-  for (size_t i = 0; i < trained_.size(); ++i) {
-    Tensor gradient = trained_[i]->value.grad();
-    at::_fused_adamw_(trained_[i]->value, gradient, exp_avg_[i], exp_avg_sq_[i], {}, step, options_.learning_rate,
-                      kBeta1, options_.beta2, kWeightDecay, kEpsilon, /*amsgrad=*/false, /*maximize=*/false, scale);
-  }
 }
 
 }  // namespace hone

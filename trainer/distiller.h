@@ -14,6 +14,7 @@
 
 #include "engine/base/types.h"
 #include "engine/model/model.h"
+#include "trainer/adamw.h"
 #include "trainer/batch.h"
 
 namespace hone {
@@ -77,15 +78,12 @@ class Distiller {
   Heads GatherHeads() const;
   // The teacher's final hidden states at the batch's targets, [targets, hidden_size].
   Tensor TeacherStates(const PackedBatch& batch);
-  double GradientNorm() const;
-  void Apply(double gradient_scale);
 
   Model* student_;
   const Model* teacher_;
   DistillOptions options_;
-  std::vector<Parameter*> trained_, frozen_;  // the student's
-  std::vector<Tensor> exp_avg_, exp_avg_sq_;  // one per trained parameter, in its layout
-  int64_t optimizer_steps_ = 0;
+  std::vector<Parameter*> frozen_;                                // the student's
+  AdamW optimizer_;                                               // of the others
   std::unordered_map<const std::vector<TokenId>*, Tensor> kept_;  // by answer: the teacher's states
   int64_t kept_bytes_ = 0;
 };

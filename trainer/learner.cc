@@ -1,22 +1,14 @@
 #include "trainer/learner.h"
 
-#include <ATen/core/grad_mode.h>
-#include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/dot.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/full.h>
 #include <ATen/ops/sum.h>
 #include <ATen/ops/tensor.h>
-#include <ATen/ops/zeros.h>
-#include <ATen/ops/zeros_like.h>
 
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 
 #include "engine/base/check.h"
-#include "engine/safetensors.h"
-#include "kernels/elementwise.h"
 
 namespace hone {
 namespace {
@@ -74,11 +66,12 @@ GradientNorms NormsOfFirst(size_t first, size_t samples, double norm) {
 
 }  // namespace
 
-Learner::Learner(Model* model, const Stage& stage) : model_(model), stage_(stage), kl_coef_(stage.kl.coef) {
-  for (const Parameter& parameter : model_->parameters()) {
-    exp_avg_.push_back(at::zeros(parameter.value.sizes(), at::kFloat));
-    exp_avg_sq_.push_back(at::zeros(parameter.value.sizes(), at::kFloat));
-  }
+Learner::Learner(Model* model, const Stage& stage)
+    : model_(model), stage_(stage), optimizer_(&model->pool(), model->TrainedParameters()), kl_coef_(stage.kl.coef) {
+  model_->set_activation_checkpointing(stage.activation_checkpointing);
+  // Adapters stay float32: they are small, and what they adapt is rounded once.
+  if (stage.parameters == kernels::WeightType::kBfloat16 && model_->adapter() == nullptr) optimizer_.KeepMasters();
+  model_->StoreAs(stage.parameters);
 }
 
 UpdateStats Learner::Update(std::span<const TrainGroup> groups, PolicyVersion policy_version) {
@@ -93,7 +86,7 @@ UpdateStats Learner::Update(std::span<const TrainGroup> groups, PolicyVersion po
   HONE_CHECK(stats.tokens > 0);
   if (stage_.loss->needs_mismatched_kl()) stats.preference.kl = mismatched_kl_;
 
-  for (Parameter& parameter : model_->parameters()) parameter.value.mutable_grad().reset();
+  stage_.activation_checkpointing ? optimizer_.ZeroGradients() : optimizer_.ClearGradients();
   if (value_model_ != nullptr) value_model_->ForgetGradients();
   const float* batch_weights = weights.data();
   const std::vector<PackedBatch> batches =
@@ -112,11 +105,16 @@ UpdateStats Learner::Update(std::span<const TrainGroup> groups, PolicyVersion po
 
   stats.grad_norm = GradientNorm();
   if (stats.gradient_norms) stats.gradient_norms->big_sq = stats.grad_norm * stats.grad_norm;
-  stats.learning_rate = stage_.schedule.At(optimizer_steps_);
+  stats.learning_rate = stage_.schedule.At(optimizer_.steps());
   stats.applied = std::isfinite(stats.grad_norm);
   if (stats.applied) {
     const bool clip = stage_.max_grad_norm > 0 && stats.grad_norm > stage_.max_grad_norm;
-    Apply(stats.learning_rate, clip ? stage_.max_grad_norm / stats.grad_norm : 1);
+    const double scale = clip ? stage_.max_grad_norm / stats.grad_norm : 1;
+    if (value_model_ != nullptr) value_model_->Step(scale);
+    optimizer_.Step(stage_.adamw, stats.learning_rate, scale);
+  } else {
+    const Parameter* first = optimizer_.FirstNotFinite();
+    stats.not_finite = first != nullptr ? first->name : "value head";
   }
   return stats;
 }
@@ -161,56 +159,8 @@ void Learner::AddKl(const Tensor& logprobs, const Tensor& reference, Tensor& los
 }
 
 double Learner::GradientNorm() const {
-  double squares = value_model_ == nullptr ? 0 : value_model_->SquaredGradientNorm();
-  for (const Parameter& parameter : model_->parameters()) {
-    const Tensor& gradient = parameter.value.grad();
-    if (!gradient.defined()) continue;
-    squares += kernels::SumOfSquares(model_->pool(), gradient.const_data_ptr<float>(), gradient.numel());
-  }
-  return std::sqrt(squares);
-}
-
-void Learner::Apply(double learning_rate, double gradient_scale) {
-  const at::NoGradGuard no_gradient;
-  if (value_model_ != nullptr) value_model_->Step(gradient_scale);
-  ++optimizer_steps_;
-  const AdamWOptions& adamw = stage_.adamw;
-  const Tensor step = at::full({}, static_cast<double>(optimizer_steps_), at::kFloat);
-  // The fused kernel divides gradients by the scale it is given.
-  const Tensor scale = at::full({}, 1 / gradient_scale, at::kFloat);
-  size_t index = 0;
-  for (Parameter& parameter : model_->parameters()) {
-    const size_t i = index++;
-    Tensor gradient = parameter.value.grad();
-    if (!gradient.defined()) continue;
-    at::_fused_adamw_(parameter.value, gradient, exp_avg_[i], exp_avg_sq_[i], {}, step, learning_rate, adamw.beta1,
-                      adamw.beta2, adamw.weight_decay, adamw.epsilon, /*amsgrad=*/false, /*maximize=*/false, scale);
-  }
-}
-
-absl::Status Learner::Save(const std::string& path) const {
-  std::vector<TensorToWrite> tensors;
-  for (size_t i = 0; i < exp_avg_.size(); ++i) {
-    const Parameter& parameter = model_->parameters()[i];
-    tensors.push_back({"exp_avg." + parameter.name, parameter.shape,
-                       [this, &parameter, i] { return PlainWeights(parameter, exp_avg_[i]); }});
-    tensors.push_back({"exp_avg_sq." + parameter.name, parameter.shape,
-                       [this, &parameter, i] { return PlainWeights(parameter, exp_avg_sq_[i]); }});
-  }
-  return WriteSafetensors(path, tensors, StorageType::kFloat32);
-}
-
-absl::Status Learner::Load(const std::string& path, int64_t optimizer_steps) {
-  HONE_ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::Open(path));
-  for (size_t i = 0; i < exp_avg_.size(); ++i) {
-    const Parameter& parameter = model_->parameters()[i];
-    HONE_ASSIGN_OR_RETURN(const std::vector<float> average, file.Read("exp_avg." + parameter.name, parameter.shape));
-    HONE_ASSIGN_OR_RETURN(const std::vector<float> square, file.Read("exp_avg_sq." + parameter.name, parameter.shape));
-    AssignPlainWeights(parameter, average.data(), exp_avg_[i]);
-    AssignPlainWeights(parameter, square.data(), exp_avg_sq_[i]);
-  }
-  optimizer_steps_ = optimizer_steps;
-  return absl::OkStatus();
+  const double policy = optimizer_.GradientNorm();
+  return value_model_ == nullptr ? policy : std::sqrt(policy * policy + value_model_->SquaredGradientNorm());
 }
 
 }  // namespace hone

@@ -11,6 +11,7 @@
 
 #include "engine/base/status.h"
 #include "engine/model/model.h"
+#include "trainer/adamw.h"
 #include "trainer/batch.h"
 #include "trainer/loss.h"
 #include "trainer/noise_scale.h"
@@ -34,21 +35,22 @@ struct UpdateStats {
   PreferenceStats preference;  // of losses over pairs
   double grad_norm = 0;
   double learning_rate = 0;
-  int64_t tokens = 0;    // trained tokens
-  int64_t rows = 0;      // tokens through the model
-  bool applied = false;  // false: the gradient was not finite, and nothing changed
+  int64_t tokens = 0;           // trained tokens
+  int64_t rows = 0;             // tokens through the model
+  bool applied = false;         // false: the gradient was not finite, and nothing changed
+  std::string not_finite = {};  // the weight where it was so first on the way back from the loss; empty when applied
 };
 
 class Learner {
  public:
-  // `model` outlives the learner; its weights change in place. Optimizer state begins at zero.
+  // `model` outlives the learner; its weights change in place, stored as the stage wants them. Optimizer state begins at zero.
   Learner(Model* model, const Stage& stage);
 
   // One optimizer step on all samples of the groups; `policy_version` is the version of the weights before it. Groups without
   // samples are fine, a batch without any is not.
   UpdateStats Update(std::span<const TrainGroup> groups, PolicyVersion policy_version);
 
-  int64_t optimizer_steps() const { return optimizer_steps_; }
+  int64_t optimizer_steps() const { return optimizer_.steps(); }
 
   // Updates train its head too: its loss is added, its gradient clipped with the policy's. Null, or of a shared trunk; it outlives the
   // learner, and samples have values and returns.
@@ -61,24 +63,23 @@ class Learner {
   void set_mismatched_kl(double mismatched_kl) { mismatched_kl_ = mismatched_kl; }
 
   // The optimizer's state as a safetensors file; Load refuses a file of another model.
-  absl::Status Save(const std::string& path) const;
-  absl::Status Load(const std::string& path, int64_t optimizer_steps);
+  absl::Status Save(const std::string& path) const { return optimizer_.Save(path); }
+  absl::Status Load(const std::string& path, int64_t optimizer_steps) { return optimizer_.Load(path, optimizer_steps); }
 
  private:
   // Returns the number of weights that were used.
   int64_t AccumulateGradient(const PackedBatch& batch, const float* weights, PolicyVersion policy_version,
                              UpdateStats& stats);
   void AddKl(const Tensor& logprobs, const Tensor& reference, Tensor& losses, UpdateStats& stats) const;
+  // Of the policy and what trains with it.
   double GradientNorm() const;
-  void Apply(double learning_rate, double gradient_scale);
 
   Model* model_;
   const Stage& stage_;
-  std::vector<Tensor> exp_avg_, exp_avg_sq_;  // one per parameter, in its layout
+  AdamW optimizer_;
   ValueModel* value_model_ = nullptr;
   double kl_coef_;
   double mismatched_kl_ = 0;
-  int64_t optimizer_steps_ = 0;
 };
 
 }  // namespace hone

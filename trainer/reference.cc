@@ -2,6 +2,8 @@
 
 #include <ATen/core/grad_mode.h>
 
+#include <optional>
+
 #include "engine/base/check.h"
 #include "engine/base/tensor.h"
 #include "engine/checkpoint.h"
@@ -13,8 +15,11 @@ namespace {
 
 std::string StatePath(const std::string& checkpoint) { return checkpoint + "/state/reference.safetensors"; }
 
-absl::StatusOr<std::unique_ptr<Model>> CopyOf(const Model& policy) {
-  HONE_ASSIGN_OR_RETURN(std::unique_ptr<Model> copy, NewModel(policy.config(), &policy.pool()));
+absl::StatusOr<std::unique_ptr<Model>> CopyOf(const Model& policy, ReferenceKind kind) {
+  ModelConfig config = policy.config();
+  // What moves by a hundredth of a difference needs more digits than the policy shows.
+  if (kind == ReferenceKind::kEma) config.weight_type = kernels::WeightType::kFloat32;
+  HONE_ASSIGN_OR_RETURN(std::unique_ptr<Model> copy, NewModel(config, &policy.pool()));
   const at::NoGradGuard no_gradient;
   HONE_CHECK(copy->parameters().size() == policy.parameters().size());
   for (size_t i = 0; i < policy.parameters().size(); ++i)
@@ -23,9 +28,16 @@ absl::StatusOr<std::unique_ptr<Model>> CopyOf(const Model& policy) {
 }
 
 absl::StatusOr<std::unique_ptr<Model>> ModelAtStart(const Model& policy, const StageStart& start) {
-  if (!start.folder.empty()) return LoadModel(start.folder, &policy.pool());
-  HONE_ASSIGN_OR_RETURN(std::unique_ptr<Model> model, NewModel(policy.config(), &policy.pool()));
-  InitializeWeights(*model, start.seed);
+  std::unique_ptr<Model> model;
+  if (!start.folder.empty()) {
+    HONE_ASSIGN_OR_RETURN(model, LoadModel(start.folder, &policy.pool()));
+  } else {
+    ModelConfig config = policy.config();
+    config.weight_type = kernels::WeightType::kFloat32;
+    HONE_ASSIGN_OR_RETURN(model, NewModel(config, &policy.pool()));
+    InitializeWeights(*model, start.seed);
+  }
+  model->StoreAs(policy.config().weight_type);  // as the stage did with the policy
   return model;
 }
 
@@ -65,24 +77,31 @@ absl::Status CheckReference(const ReferenceOptions& options, int32_t vocab_size)
 absl::StatusOr<std::unique_ptr<ReferencePolicy>> ReferencePolicy::New(const ReferenceOptions& options,
                                                                       const Model& policy, const StageStart* start) {
   HONE_CHECK(options.kind != ReferenceKind::kNone);
+  const bool is_base = options.kind == ReferenceKind::kStart && policy.adapter() != nullptr;
   absl::StatusOr<std::unique_ptr<Model>> model;
-  if (options.kind == ReferenceKind::kModel) {
+  if (is_base) {
+    model = nullptr;
+  } else if (options.kind == ReferenceKind::kModel) {
     HONE_RETURN_IF_ERROR(CheckReference(options, policy.config().vocab_size));
     model = LoadModel(options.path, &policy.pool(), MatrixStorage::kExact);
   } else if (options.kind == ReferenceKind::kStart && start != nullptr) {
     model = ModelAtStart(policy, *start);
   } else {
-    model = CopyOf(policy);
+    HONE_CHECK(policy.adapter() == nullptr);
+    model = CopyOf(policy, options.kind);
   }
   HONE_RETURN_IF_ERROR(model.status());
-  std::unique_ptr<ReferencePolicy> reference(new ReferencePolicy(*std::move(model), options));
+  std::unique_ptr<ReferencePolicy> reference(
+      new ReferencePolicy(*std::move(model), is_base ? &policy : nullptr, options));
   if (options.kind == ReferenceKind::kEma && start != nullptr) HONE_RETURN_IF_ERROR(reference->Load(start->checkpoint));
   return reference;
 }
 
 std::vector<std::vector<float>> ReferencePolicy::Score(const std::vector<TrainGroup>& groups,
                                                        int64_t token_budget) const {
-  const std::vector<float> scores = ScoreGroups(*model_, groups, token_budget);
+  std::optional<WithoutAdapter> base;
+  if (base_of_ != nullptr) base.emplace(base_of_);
+  const std::vector<float> scores = ScoreGroups(model(), groups, token_budget);
   std::vector<std::vector<float>> lists;
   auto next = scores.begin();
   for (const TrainGroup& group : groups) {

@@ -1,5 +1,5 @@
 // The policy that a stage compares its own with: in a KL term, and in losses that are relative to a reference. A second set of
-// weights, so it is only made for a stage in which something asks for it.
+// weights, so it is only made for a stage in which something asks for it; or the base of a policy with an adapter, which is there anyway.
 #pragma once
 
 #include <cstdint>
@@ -17,9 +17,9 @@ namespace hone {
 
 enum class ReferenceKind {
   kNone,
-  kStart,  // the policy as it was when the stage began
+  kStart,  // the policy as it was when the stage began; of one with an adapter, the base without it
   kModel,  // another model of the same vocabulary
-  kEma,    // follows the policy: after each optimizer step, decay * itself + (1 - decay) * policy
+  kEma,  // follows the policy: after each optimizer step, decay * itself + (1 - decay) * policy; not for one with an adapter
 };
 
 struct ReferenceOptions {
@@ -46,7 +46,8 @@ struct StageStart {
 
 class ReferencePolicy {
  public:
-  // `start` is null where the stage begins, with `policy` as it is now. Not for kNone.
+  // `start` is null where the stage begins, with `policy` as it is now. Not for kNone. A policy with an adapter outlives the reference,
+  // and does nothing else while this scores.
   static absl::StatusOr<std::unique_ptr<ReferencePolicy>> New(const ReferenceOptions& options, const Model& policy,
                                                               const StageStart* start);
 
@@ -63,14 +64,15 @@ class ReferencePolicy {
   // What a later New with StageStart::checkpoint reads; nothing for a reference that lies elsewhere.
   absl::Status Save(const std::string& checkpoint) const;
 
-  const Model& model() const { return *model_; }
+  const Model& model() const { return model_ != nullptr ? *model_ : *base_of_; }
 
  private:
-  ReferencePolicy(std::unique_ptr<Model> model, const ReferenceOptions& options)
-      : model_(std::move(model)), options_(options) {}
+  ReferencePolicy(std::unique_ptr<Model> model, const Model* base_of, const ReferenceOptions& options)
+      : model_(std::move(model)), base_of_(base_of), options_(options) {}
   absl::Status Load(const std::string& checkpoint);
 
-  std::unique_ptr<Model> model_;
+  std::unique_ptr<Model> model_;  // null: the policy's base
+  const Model* base_of_;          // null: a model of its own
   ReferenceOptions options_;
 };
 

@@ -60,6 +60,7 @@ absl::Status WriteRunState(const std::string& checkpoint, const RunState& state)
                      {"optimizer_steps", state.optimizer_steps},
                      {"policy_version", state.policy_version},
                      {"next_prompt", state.next_prompt},
+                     {"skipped_updates", state.skipped_updates},
                      {"finished", state.finished}};
   return WriteFile(checkpoint + "/state/run.json", json.dump(2) + "\n");
 }
@@ -77,6 +78,7 @@ absl::StatusOr<RunState> ReadRunState(const std::string& checkpoint) {
                  number("optimizer_steps"),
                  number("policy_version"),
                  static_cast<uint64_t>(number("next_prompt")),
+                 std::max<int64_t>(0, number("skipped_updates")),
                  false};
   const bool whole = number("format") == 1 && state.step >= 0 && state.stage >= 0 && state.stage_step >= 0 &&
                      state.optimizer_steps >= 0 && state.policy_version >= 0 && number("next_prompt") >= 0 &&

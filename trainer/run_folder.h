@@ -21,7 +21,8 @@ struct RunState {
   int64_t stage_step = 0;       // steps done in that stage
   int64_t optimizer_steps = 0;  // of that stage
   PolicyVersion policy_version = 0;
-  uint64_t next_prompt = 0;  // index of the next training prompt of the task
+  uint64_t next_prompt = 0;     // index of the next training prompt of the task
+  int64_t skipped_updates = 0;  // in a row, the last ones
   bool finished = false;
 };
 

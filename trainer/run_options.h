@@ -8,8 +8,10 @@
 #include <vector>
 
 #include "engine/drafter.h"
+#include "engine/lora.h"
 #include "rewards/verifier.h"
 #include "rollout/task.h"
+#include "trainer/adamw.h"
 #include "trainer/advantage.h"
 #include "trainer/kl.h"
 #include "trainer/loss.h"
@@ -35,15 +37,6 @@ struct Schedule {
   double At(int64_t step) const;  // step from 0
 };
 
-// AdamW, https://arxiv.org/abs/1711.05101. Defaults: beta2 0.95 and no weight decay are what RL fine-tuning of language models
-// settles on; see recipes/build.cc.
-struct AdamWOptions {
-  double beta1 = 0.9;
-  double beta2 = 0.95;
-  double epsilon = 1e-8;
-  double weight_decay = 0;
-};
-
 struct Stage {
   StageKind kind = StageKind::kSft;
   std::string name;
@@ -52,6 +45,8 @@ struct Stage {
   AdamWOptions adamw;
   double max_grad_norm = 1;
   int64_t microbatch_tokens = 16384;
+  bool activation_checkpointing = false;
+  kernels::WeightType parameters = kernels::WeightType::kFloat32;
   std::unique_ptr<Loss> loss;
   double entropy_coef = 0;  // times the mean entropy, which the loss rewards
 
@@ -93,6 +88,7 @@ struct ModelSource {
   double rope_theta = 0;
   bool tie_word_embeddings = true;
   double initializer_std = 0;
+  std::optional<LoraOptions> lora;  // with `path`
 };
 
 struct EvaluationOptions {

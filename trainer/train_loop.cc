@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <filesystem>
 #include <fstream>
 #include <memory>
 
@@ -18,6 +19,7 @@
 #include "rollout/evaluation.h"
 #include "trainer/draft_upkeep.h"
 #include "trainer/experience.h"
+#include "trainer/gradient_guard.h"
 #include "trainer/kl_penalty.h"
 #include "trainer/learner.h"
 #include "trainer/mismatched_kl.h"
@@ -30,8 +32,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// A gradient that stays non-finite does not heal by itself.
-constexpr int kMaxSkippedUpdates = 5;
 constexpr size_t kShownBytes = 60;  // of a prompt, in messages
 
 double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
@@ -98,17 +98,22 @@ class TrainLoop {
   std::unique_ptr<ReferencePolicy> reference_;  // null: nothing asks for one
   std::optional<KlPenalty> kl_;
   StageMemory memory_;
-  int skipped_updates_ = 0;  // in a row
-  std::string no_signal_;    // the last cause that was told
+  GradientGuard guard_;
+  std::string no_signal_;  // the last cause that was told
 };
 
 absl::Status TrainLoop::Prepare() {
   const std::vector<int64_t> checkpoints = ListCheckpoints(folder_.path());
   if (checkpoints.empty()) {
     HONE_RETURN_IF_ERROR(options_.model.path.empty() ? NewModelFromRecipe() : LoadFrom(options_.model.path));
+    // The base's place for whoever loads a checkpoint, from wherever.
+    if (options_.model.lora)
+      AttachLora(*model_, *options_.model.lora, std::filesystem::absolute(options_.model.path).lexically_normal(),
+                 options_.seed);
   } else {
     const std::string checkpoint = folder_.CheckpointPath(checkpoints.back());
     HONE_ASSIGN_OR_RETURN(state_, ReadRunState(checkpoint));
+    guard_ = GradientGuard(state_.skipped_updates);
     HONE_RETURN_IF_ERROR(LoadFrom(checkpoint));
     observer_.OnMessage(absl::StrCat("resuming from ", checkpoint));
   }
@@ -133,6 +138,11 @@ absl::Status TrainLoop::Prepare() {
   observer_.OnMessage(absl::StrFormat("model: %s, %d parameters, %d tokens in the vocabulary, %d threads",
                                       model_->config().family, model_->parameter_count(), model_->config().vocab_size,
                                       options_.threads));
+  if (const Adapter* adapter = model_->adapter(); adapter != nullptr) {
+    observer_.OnMessage(absl::StrFormat("lora: %d of them frozen, %d in adapters of rank %d learn",
+                                        model_->parameter_count(),
+                                        LoraParameterCount(model_->config(), adapter->options), adapter->options.rank));
+  }
   return absl::OkStatus();
 }
 
@@ -332,7 +342,7 @@ absl::Status TrainLoop::Learn(const Stage& stage, const std::vector<TrainGroup>&
   const Clock::time_point start = Clock::now();
   const int64_t minibatches = std::min<int64_t>(stage.minibatches, static_cast<int64_t>(groups.size()));
   UpdateStats sum;
-  int64_t updates = 0;
+  int64_t updates = 0, skipped = 0;
   const std::span<const TrainGroup> all(groups);
   for (int64_t pass = 0; pass < minibatches * stage.epochs; ++pass) {
     const int64_t part = pass % minibatches;
@@ -351,11 +361,9 @@ absl::Status TrainLoop::Learn(const Stage& stage, const std::vector<TrainGroup>&
           " on-policy; they must be equal bit for bit, so this is a defect in hone or in this machine's memory");
     }
     if (stats.mismatch) sum.mismatch = std::max(sum.mismatch.value_or(0), *stats.mismatch);
-    skipped_updates_ = stats.applied ? 0 : skipped_updates_ + 1;
-    if (skipped_updates_ >= kMaxSkippedUpdates) {
-      return WorkError("step ", state_.step + 1, ": the gradient was not finite ", skipped_updates_,
-                       " times in a row; lower stage '", stage.name, "' learning_rate or max_grad_norm");
-    }
+    if (const absl::Status finite = guard_.Note(stats, stage.name); !finite.ok())
+      return WorkError("step ", state_.step + 1, ": ", finite.message());
+    skipped += stats.applied ? 0 : 1;
     state_.policy_version += stats.applied ? 1 : 0;
     if (stats.applied && reference_ != nullptr) reference_->Follow(*model_);
     ++updates;
@@ -369,6 +377,7 @@ absl::Status TrainLoop::Learn(const Stage& stage, const std::vector<TrainGroup>&
     sum.rows += stats.rows;
   }
   state_.optimizer_steps = learner_->optimizer_steps();
+  state_.skipped_updates = guard_.in_a_row();
   const double train_s = SecondsSince(start);
   if (updates > 0) {
     const auto count = static_cast<double>(updates);
@@ -383,6 +392,7 @@ absl::Status TrainLoop::Learn(const Stage& stage, const std::vector<TrainGroup>&
     metrics.Set("throughput/train_tokens_per_s", static_cast<double>(sum.rows) / std::max(train_s, 1e-9));
   }
   if (memory_.noise_scale != nullptr) memory_.noise_scale->AddTo(metrics, metrics.Find("group/trained").value_or(1));
+  if (skipped > 0) metrics.Set("policy/skipped_updates", static_cast<double>(skipped));
   metrics.Set("time/train_s", train_s);
   return absl::OkStatus();
 }
@@ -411,7 +421,7 @@ absl::Status TrainLoop::EvaluateInto(Metrics& metrics) {
 
 absl::Status TrainLoop::SaveCheckpoint() {
   HONE_ASSIGN_OR_RETURN(FolderWriter writer, FolderWriter::Begin(folder_.CheckpointPath(state_.step)));
-  HONE_RETURN_IF_ERROR(SaveModel(*model_, *tokenizer_, writer.path(), StorageType::kFloat32));
+  HONE_RETURN_IF_ERROR(SaveModel(*model_, *tokenizer_, writer.path(), ExactType(*model_)));
   HONE_RETURN_IF_ERROR(MakeFolder(writer.path() + "/state"));
   if (state_.stage_step > 0) {
     HONE_RETURN_IF_ERROR(learner_->Save(writer.path() + "/state/optimizer.safetensors"));

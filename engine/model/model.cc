@@ -1,7 +1,9 @@
 #include "engine/model/model.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_join.h"
@@ -36,7 +38,61 @@ int64_t Model::parameter_count() const {
   return count;
 }
 
+void Model::Attach(Adapter adapter) {
+  HONE_CHECK(!adapter_ && adapter.places.size() == parameters_.size());
+  adapter_ = std::move(adapter);
+  for (Parameter& parameter : parameters_) {
+    parameter.value.set_requires_grad(false);
+    parameter.value.mutable_grad().reset();
+  }
+  for (Parameter& parameter : adapter_->parameters) parameter.value.set_requires_grad(true);
+}
+
+Adapter Model::Detach() {
+  HONE_CHECK(adapter_.has_value());
+  Adapter adapter = *std::exchange(adapter_, std::nullopt);
+  for (Parameter& parameter : adapter.parameters) parameter.value.set_requires_grad(false);
+  for (Parameter& parameter : parameters_)
+    parameter.value.set_requires_grad(parameter.value.scalar_type() == at::kFloat);
+  return adapter;
+}
+
+std::vector<Parameter*> Model::TrainedParameters() {
+  std::vector<Parameter*> trained;
+  for (Parameter& parameter : adapter_ ? adapter_->parameters : parameters_) {
+    if (parameter.value.requires_grad()) trained.push_back(&parameter);
+  }
+  return trained;
+}
+
+std::optional<ops::LowRank> Model::low_rank(size_t index) const {
+  if (!adapter_ || !adapter_is_on_ || adapter_->places[index] < 0) return std::nullopt;
+  const Parameter* a = &adapter_->parameters[adapter_->places[index]];
+  return ops::LowRank{&a->value, &(a + 1)->value, adapter_->options.rank, adapter_->options.scale()};
+}
+
+void Model::StoreAs(kernels::WeightType type) {
+  if (type == config_.weight_type) return;
+  const bool halves = type == kernels::WeightType::kBfloat16;
+  for (Parameter& parameter : parameters_) {
+    const Tensor before = parameter.value.detach();
+    const bool learns = parameter.value.requires_grad(), matrix = parameter.layout == WeightLayout::kPacked;
+    if (!matrix && (!learns || !halves)) continue;
+    Tensor after = matrix ? memory_.Zeros(before.numel(), halves ? at::kBFloat16 : at::kFloat) : at::empty_like(before);
+    if (halves) {
+      RoundToBfloat16(*pool_, before, after);
+    } else {
+      after.copy_(before);
+    }
+    after.set_requires_grad(learns);
+    if (learns && halves) after.set_grad_dtype(at::kFloat);
+    parameter.value = after;
+  }
+  config_.weight_type = type;
+}
+
 std::vector<float> PlainWeights(const Parameter& parameter, const Tensor& value) {
+  if (value.scalar_type() == at::kBFloat16) return PlainWeights(parameter, value.to(at::kFloat));
   const float* data = value.const_data_ptr<float>();
   if (parameter.layout == WeightLayout::kPlain) return std::vector<float>(data, data + parameter.shape[0]);
   std::vector<float> plain(parameter.shape[0] * parameter.shape[1]);
@@ -64,6 +120,22 @@ void AssignPlainRows(const Parameter& parameter, int64_t first, int64_t count, c
   kernels::Pack(serial, {plain, width, 1}, count, width, packed.data());
   Encode(StorageType::kBfloat16, packed.data(), static_cast<int64_t>(packed.size()),
          static_cast<char*>(value.mutable_data_ptr()) + offset * BytesOf(StorageType::kBfloat16));
+}
+
+void RoundToBfloat16(ThreadPool& pool, const Tensor& exact, const Tensor& stored) {
+  constexpr int64_t kPiece = 1 << 16;
+  const int64_t count = exact.numel();
+  const float* from = exact.const_data_ptr<float>();
+  pool.Run((count + kPiece - 1) / kPiece, [&](int64_t piece) {
+    const int64_t first = piece * kPiece, size = std::min(kPiece, count - first);
+    if (stored.scalar_type() == at::kBFloat16) {
+      auto* to = static_cast<char*>(stored.mutable_data_ptr()) + first * BytesOf(StorageType::kBfloat16);
+      return Encode(StorageType::kBfloat16, from + first, size, to);
+    }
+    std::vector<char> halves(size * BytesOf(StorageType::kBfloat16));
+    Encode(StorageType::kBfloat16, from + first, size, halves.data());
+    Decode(StorageType::kBfloat16, halves.data(), size, stored.mutable_data_ptr<float>() + first);
+  });
 }
 
 const ModelFamily* FindModelFamily(const std::string& name) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <random>
@@ -187,6 +188,12 @@ TEST(Pack, FollowsTheDefinition) {
     Vector turned(PackedSize(s.k, s.n), NAN);
     TransposePacked(pool, expected.data(), s.n, s.k, turned.data());
     EXPECT_TRUE(SameBytes(turned, Packed(transposed, {0, s.k, s.n}))) << s.n << " x " << s.k;
+    // A bfloat16 matrix stays one: the upper halves of floats.
+    std::vector<uint16_t> halves(expected.size()), turned_halves(turned.size(), 0xffff);
+    const auto upper = [](float value) { return static_cast<uint16_t>(std::bit_cast<uint32_t>(value) >> 16); };
+    std::transform(expected.begin(), expected.end(), halves.begin(), upper);
+    TransposePacked(pool, {halves.data(), WeightType::kBfloat16}, s.n, s.k, turned_halves.data());
+    for (size_t i = 0; i < turned.size(); ++i) ASSERT_EQ(turned_halves[i], upper(turned[i])) << i;
   }
 }
 

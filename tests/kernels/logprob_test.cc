@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <vector>
 
@@ -180,6 +181,34 @@ TEST(TokenLogprobBackward, MatchesTheFormulaOnEveryInstructionSet) {
         EXPECT_TRUE(SameBytes(g.dhidden, first.dhidden) && SameBytes(g.dhead, first.dhead));
       }
     }
+  }
+}
+
+// A bfloat16 head gives the bits of the same numbers in float32, and a head that does not learn costs nothing but its own gradient.
+TEST(TokenLogprobBackward, OfBfloat16AndOfAFrozenHead) {
+  for (const auto& [rows, width, vocab] : kShapes) {
+    Problem p = MakeProblem(rows, width, vocab, 21);
+    std::vector<uint16_t> halves(p.packed.size());
+    for (size_t i = 0; i < halves.size(); ++i) {
+      halves[i] = static_cast<uint16_t>(std::bit_cast<uint32_t>(p.packed[i]) >> 16);
+      p.packed[i] = std::bit_cast<float>(uint32_t{halves[i]} << 16);
+    }
+    const Scores s = Score(p, 1);
+    const Vector dlogprob = Noise(rows, 14), dentropy = Noise(rows, 16);
+    const HeadGradients gradients{dlogprob.data(), dentropy.data()};
+    const Gradients expected = Backward(p, s, gradients, 1);
+    ThreadPool pool(2);
+    Gradients g{Vector(rows * width, NAN), Noise(PackedSize(vocab, width), 77)};
+    const HeadValues values{p.hidden.data(),
+                            {halves.data(), WeightType::kBfloat16},
+                            p.targets.data(),
+                            s.log_sum_exp.data(),
+                            s.entropy.data()};
+    TokenLogprobBackward(pool, values, gradients, rows, width, vocab, g.dhidden.data(), g.dhead.data());
+    EXPECT_TRUE(SameBytes(g.dhidden, expected.dhidden) && SameBytes(g.dhead, expected.dhead)) << vocab;
+    std::fill(g.dhidden.begin(), g.dhidden.end(), NAN);
+    TokenLogprobBackward(pool, values, gradients, rows, width, vocab, g.dhidden.data(), nullptr);
+    EXPECT_TRUE(SameBytes(g.dhidden, expected.dhidden)) << vocab;
   }
 }
 

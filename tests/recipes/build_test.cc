@@ -58,6 +58,8 @@ TEST(BuildRunTest, FillsEveryDefault) {
   EXPECT_EQ(sft.adamw.epsilon, 1e-8);
   EXPECT_EQ(sft.adamw.weight_decay, 0);
   EXPECT_EQ(sft.max_grad_norm, 1);
+  EXPECT_FALSE(sft.activation_checkpointing);
+  EXPECT_EQ(sft.parameters, kernels::WeightType::kFloat32);
   EXPECT_NE(sft.loss, nullptr);
   EXPECT_EQ(sft.advantage, nullptr);
 
@@ -112,6 +114,21 @@ TEST(BuildRunTest, AnExistingModelBringsItsSizes) {
   EXPECT_FALSE(absl::StrContains(run->recipe_text, "hidden_size"));
 }
 
+TEST(BuildRunTest, WhatTheLearnerHolds) {
+  const auto run = BuildText(R"txt(task: "countdown" model { path: "base" lora: "lora(rank=8)" }
+      stage { kind: SFT steps: 1 learning_rate: 1e-3 batch_size: 2 activation_checkpointing: true }
+      stage { kind: SFT name: "b" steps: 1 learning_rate: 1e-3 batch_size: 2 parameters: "bfloat16" })txt");
+  ASSERT_TRUE(run.ok()) << run.status();
+  ASSERT_TRUE(run->model.lora.has_value());
+  EXPECT_EQ(run->model.lora->rank, 8);
+  EXPECT_TRUE(
+      absl::StrContains(run->recipe_text, "lora(rank=8, alpha=32, targets=q_proj+v_proj, rank_stabilized=false)"))
+      << run->recipe_text;
+  EXPECT_TRUE(run->stages[0].activation_checkpointing);
+  EXPECT_EQ(run->stages[1].parameters, kernels::WeightType::kBfloat16);
+  EXPECT_FALSE(run->stages[1].activation_checkpointing);
+}
+
 // A run keeps this text, and resumes from it.
 TEST(BuildRunTest, ResolvedTextIsAFixedPoint) {
   for (const char* seed : {"seed=1", "seed=12345678901234567890"}) {
@@ -136,13 +153,26 @@ TEST(BuildRunTest, ResolvedTextSaysEverything) {
   const auto run = BuildText(kShort);
   ASSERT_TRUE(run.ok()) << run.status();
   // Of the fields of a new model, an SFT stage, an RL stage and the evaluation, only `path` is not there.
-  for (const char* line :
-       {"name: \"my_run\"", "seed: 1", "threads: 0", "  kv_heads: 4", "  initializer_std: 0.125",
-        "verifier: \"countdown\"", "  optimizer: \"adamw(beta1=0.9, beta2=0.95, epsilon=1e-08, weight_decay=0)\"",
-        "  schedule: \"constant(warmup_steps=0)\"", "  max_grad_norm: 1", "  microbatch_tokens: 16384",
-        "  checkpoint_every: 0", "  evaluate_every: 0", "  temperature: 1",
-        "  advantage: \"grpo(std_normalize=false, epsilon=1e-06)\"", "  minibatches: 2", "  prompts: 500",
-        "  samples: 1", "  max_new_tokens: 16"}) {
+  for (const char* line : {"name: \"my_run\"",
+                           "seed: 1",
+                           "threads: 0",
+                           "  kv_heads: 4",
+                           "  initializer_std: 0.125",
+                           "verifier: \"countdown\"",
+                           "  optimizer: \"adamw(beta1=0.9, beta2=0.95, epsilon=1e-08, weight_decay=0)\"",
+                           "  schedule: \"constant(warmup_steps=0)\"",
+                           "  max_grad_norm: 1",
+                           "  microbatch_tokens: 16384",
+                           "  activation_checkpointing: false",
+                           "  parameters: \"float32\"",
+                           "  checkpoint_every: 0",
+                           "  evaluate_every: 0",
+                           "  temperature: 1",
+                           "  advantage: \"grpo(std_normalize=false, epsilon=1e-06)\"",
+                           "  minibatches: 2",
+                           "  prompts: 500",
+                           "  samples: 1",
+                           "  max_new_tokens: 16"}) {
     EXPECT_TRUE(absl::StrContains(run->recipe_text, absl::StrCat("\n", line, "\n"))) << line << "\n"
                                                                                      << run->recipe_text;
   }
@@ -195,6 +225,7 @@ TEST(ComponentsTest, EveryComponentIsListedWithPaperAndBuildsFromItsDefaults) {
       continue;
     }
     if (info.slot == "loss") status = BuildLoss(info.spec, &resolved).status();
+    if (info.slot == "lora") status = BuildLora(info.spec, &resolved).status();
     if (info.slot == "optimizer") status = BuildOptimizer(info.spec, &resolved).status();
     if (info.slot == "schedule") status = BuildSchedule(info.spec, 1, 10, &resolved).status();
     if (info.slot == "value_model") status = BuildValueModel(info.spec, &resolved).status();
@@ -208,7 +239,7 @@ TEST(ComponentsTest, EveryComponentIsListedWithPaperAndBuildsFromItsDefaults) {
   }
   for (const char* name :
        {"task countdown", "verifier countdown", "model llama", "tokenizer sentencepiece", "drafter history",
-        "advantage grpo", "loss ppo_clip", "optimizer adamw", "schedule cosine"}) {
+        "advantage grpo", "lora lora", "loss ppo_clip", "optimizer adamw", "schedule cosine"}) {
     EXPECT_TRUE(names.contains(name)) << name;
   }
 }
@@ -225,9 +256,10 @@ TEST(ComponentsTest, SlotsByName) {
   ASSERT_TRUE(losses.ok());
   EXPECT_EQ((*losses)[0].description, "Clipped probability ratio; upper bound apart");
   EXPECT_EQ((*losses)[0].paper, "https://arxiv.org/abs/1707.06347, https://arxiv.org/abs/2503.14476");
-  EXPECT_EQ(ListComponents("advantages").status().message(),
-            "no slot 'advantages'; have: task, verifier, model, tokenizer, drafter, advantage, value_model, loss, "
-            "policy_ewma, kl, reference, optimizer, schedule, noise_scale, algorithm; did you mean 'advantage'?");
+  EXPECT_EQ(
+      ListComponents("advantages").status().message(),
+      "no slot 'advantages'; have: task, verifier, model, lora, tokenizer, drafter, advantage, value_model, loss, "
+      "policy_ewma, kl, reference, optimizer, schedule, noise_scale, algorithm; did you mean 'advantage'?");
 }
 
 }  // namespace

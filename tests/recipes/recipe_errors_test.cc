@@ -339,5 +339,27 @@ TEST(RecipeErrorsTest, DamagedRecipesEndInOneLine) {
   }
 }
 
+TEST(RecipeErrors, WhatTheLearnerHolds) {
+  EXPECT_EQ(LineOf(kGood, {"stage[0].parameters=bf16"}),
+            "--set stage[0].parameters: 'parameters' is 'bf16', wanted float32 or bfloat16; did you mean 'bfloat16'?");
+  EXPECT_EQ(LineOf(kGood, {"model.lora=lora"}),
+            "--set model.lora: 'lora' freezes a model that has learnt already, and a "
+            "new one has not; give its 'path'");
+  const std::string lora = R"txt(task: "countdown" model { path: "base" lora: "lora" }
+      stage { kind: RL steps: 1 learning_rate: 1e-3 prompts_per_step: 2 samples_per_prompt: 2 max_new_tokens: 4 kl: "k3" })txt";
+  EXPECT_EQ(LineOf(lora, {}), "OK");
+  EXPECT_EQ(
+      LineOf(lora, {"stage[0].reference=ema"}),
+      "--set stage[0].reference: 'ema' does not go with model.lora; use reference: \"start\", the model without the "
+      "adapter");
+  std::filesystem::create_directories("adapted");
+  std::ofstream("adapted/adapter_config.json") << "{}";
+  const std::string text = R"(task: "countdown" model { path: "adapted" }
+      stage { kind: SFT steps: 1 learning_rate: 1e-3 batch_size: 2 })";
+  EXPECT_EQ(LineOf(text, {}),
+            "r.textproto:1:33: 'adapted' holds a LoRA adapter, not a model; 'hone export --run RUN --output "
+            "DIR' merges it");
+}
+
 }  // namespace
 }  // namespace hone
