@@ -352,6 +352,10 @@ TEST(RecipeErrorsTest, WhatTheLearnerHolds) {
             "hone: --set stage[0].reference: 'ema' does not go with model.lora; use reference: \"start\", the model "
             "without the "
             "adapter");
+  EXPECT_EQ(
+      LineOf(lora, {"stage[0].loss=decoupled_ppo", "stage[0].policy_ewma=ewma"}),
+      "hone: --set stage[0].policy_ewma: an average of the policy does not go with model.lora, whose weights do not "
+      "move; leave one of the two out");
   std::filesystem::create_directories("adapted");
   std::ofstream("adapted/adapter_config.json") << "{}";
   const std::string text = R"(task: "countdown" model { path: "adapted" }
