@@ -56,11 +56,13 @@ void AdamW::ZeroGradients() {
   }
 }
 
-double AdamW::GradientNorm() const {
+double AdamW::SquaredGradientNorm() const {
   double squares = 0;
   for (const Parameter* parameter : parameters_) squares += SumOfSquares(*pool_, *parameter);
-  return std::sqrt(squares);
+  return squares;
 }
+
+double AdamW::GradientNorm() const { return std::sqrt(SquaredGradientNorm()); }
 
 const Parameter* AdamW::FirstNotFinite() const {
   for (auto parameter = parameters_.rbegin(); parameter != parameters_.rend(); ++parameter) {
@@ -86,7 +88,7 @@ void AdamW::Step(const AdamWOptions& options, double learning_rate, double gradi
   }
 }
 
-absl::Status AdamW::Save(const std::string& path) const {
+std::vector<TensorToWrite> AdamW::State() const {
   std::vector<TensorToWrite> tensors;
   for (size_t i = 0; i < parameters_.size(); ++i) {
     const Parameter& parameter = *parameters_[i];
@@ -97,11 +99,19 @@ absl::Status AdamW::Save(const std::string& path) const {
     add(SquareName(parameter), averages_[i].square);
     if (!masters_.empty()) add(MasterName(parameter), masters_[i]);
   }
-  return WriteSafetensors(path, tensors, StorageType::kFloat32);
+  return tensors;
+}
+
+absl::Status AdamW::Save(const std::string& path) const {
+  return WriteSafetensors(path, State(), StorageType::kFloat32);
 }
 
 absl::Status AdamW::Load(const std::string& path, int64_t steps) {
   HONE_ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::Open(path));
+  return Load(file, steps);
+}
+
+absl::Status AdamW::Load(const SafetensorsFile& file, int64_t steps) {
   for (size_t i = 0; i < parameters_.size(); ++i) {
     const Parameter& parameter = *parameters_[i];
     HONE_ASSIGN_OR_RETURN(const std::vector<float> average, file.Read(AverageName(parameter), parameter.shape));

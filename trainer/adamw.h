@@ -7,6 +7,7 @@
 
 #include "engine/base/status.h"
 #include "engine/model/model.h"
+#include "engine/safetensors.h"
 
 namespace hone {
 
@@ -33,6 +34,7 @@ class AdamW {
   // the backward pass needs for a moment only: where that is computed layer by layer, the holes between add up.
   void ZeroGradients();
   // Over all gradients together; not finite when one number of them is not.
+  double SquaredGradientNorm() const;
   double GradientNorm() const;
   // The parameter where a number that is not finite came up first: the backward pass goes from the last parameter to the first, and
   // hands it on to all before. Null when all are finite.
@@ -45,6 +47,9 @@ class AdamW {
   // The averages and the masters as a safetensors file; Load refuses a file of other parameters.
   absl::Status Save(const std::string& path) const;
   absl::Status Load(const std::string& path, int64_t steps);
+  // The same, as a part of a file. What is written is read from this object then.
+  std::vector<TensorToWrite> State() const;
+  absl::Status Load(const SafetensorsFile& file, int64_t steps);
 
  private:
   struct Averages {

@@ -99,15 +99,12 @@ ValueModel::ValueModel(const Model& policy, const Stage& stage, std::unique_ptr<
   head_.push_back(
       {"value_head.weight", {1, width}, WeightLayout::kPacked, at::zeros({kernels::PackedSize(1, width)}, at::kFloat)});
   head_.push_back({"value_head.bias", {1}, WeightLayout::kPlain, at::zeros({1}, at::kFloat)});
-  std::vector<Parameter*> parameters;
-  for (Parameter& parameter : head_) {
+  std::vector<Parameter*> parameters = trunk_ != nullptr ? trunk_->TrainedParameters() : std::vector<Parameter*>();
+  for (Parameter& parameter : head_) {  // where the backward pass begins
     parameter.value.set_requires_grad(true);
     parameters.push_back(&parameter);
   }
-  if (trunk_ != nullptr) {
-    for (Parameter& parameter : trunk_->parameters()) parameters.push_back(&parameter);
-  }
-  trained_ = std::make_unique<TrainedParameters>(std::move(parameters));
+  trained_ = std::make_unique<TrainedParameters>(&policy.pool(), std::move(parameters));
 }
 
 Tensor ValueModel::Values(const Tensor& hidden) const {
@@ -158,7 +155,8 @@ Tensor ValueModel::Loss(const Tensor& hidden, const PackedBatch& batch, int64_t 
 
 void ValueModel::Step(double gradient_scale) {
   const double scale = options_.learning_rate > 0 ? options_.learning_rate / stage_.schedule.peak : 1;
-  trained_->Step(stage_.adamw, stage_.schedule.At(trained_->steps()) * scale, gradient_scale);
+  AdamW& optimizer = trained_->optimizer();
+  optimizer.Step(stage_.adamw, stage_.schedule.At(optimizer.steps()) * scale, gradient_scale);
 }
 
 absl::Status ValueModel::Update(std::span<const TrainGroup> groups) {
@@ -175,8 +173,10 @@ absl::Status ValueModel::Update(std::span<const TrainGroup> groups) {
     return absl::OkStatus();
   }
   if (++skipped_ < kMaxSkippedUpdates) return absl::OkStatus();
-  return WorkError("the gradient of the value model was not finite ", skipped_, " times in a row; lower stage '",
-                   stage_.name, "' value_model's learning_rate");
+  return WorkError("the gradient of the value model was not finite ", skipped_,
+                   " times in a row; on its way back from the loss it first went wrong at '",
+                   trained_->optimizer().FirstNotFinite()->name, "'; lower stage '", stage_.name,
+                   "' value_model's learning_rate");
 }
 
 absl::Status ValueModel::Learn(std::span<const TrainGroup> groups, Metrics& metrics) {

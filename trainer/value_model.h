@@ -17,6 +17,7 @@
 #include "engine/base/types.h"
 #include "engine/model/model.h"
 #include "trainer/batch.h"
+#include "trainer/run_options.h"
 #include "trainer/trained_parameters.h"
 
 namespace hone {
@@ -49,8 +50,8 @@ class ValueModel {
   // with `tokens` tokens in all.
   bool shared() const { return trunk_ == nullptr; }
   Tensor Loss(const Tensor& hidden, const PackedBatch& batch, int64_t tokens);
-  void ForgetGradients() { trained_->ForgetGradients(); }
-  double SquaredGradientNorm() const { return trained_->SquaredGradientNorm(policy_.pool()); }
+  void ForgetGradients() { trained_->optimizer().ClearGradients(); }
+  double SquaredGradientNorm() const { return trained_->optimizer().SquaredGradientNorm(); }
   void Step(double gradient_scale);
 
   // The state as a safetensors file; Load refuses one of another model.

@@ -79,7 +79,7 @@ TEST(RecipeErrorsTest, Syntax) {
       {"layers: 3", "depth: 3",
        "r.textproto:6:3: no field 'depth' in model; have: path, family, tokenizer, hidden_size, intermediate_size, "
        "layers, heads, "
-       "kv_heads, max_position_embeddings, rope_theta, tie_word_embeddings, initializer_std"},
+       "kv_heads, max_position_embeddings, rope_theta, tie_word_embeddings, initializer_std, lora"},
       {"kind: SFT", "kind: SFFT", "r.textproto:12:9: no kind 'SFFT'; have: SFT, RL, PREFERENCE; did you mean 'SFT'?"},
       {"kind: SFT", "kind: sft", "r.textproto:12:9: no kind 'sft'; have: SFT, RL, PREFERENCE; did you mean 'SFT'?"},
       {"kind: SFT", "kind: \"SFT\"", "r.textproto:12:9: 'kind' wants one of SFT, RL, PREFERENCE, not \"SFT\""},
@@ -339,25 +339,29 @@ TEST(RecipeErrorsTest, DamagedRecipesEndInOneLine) {
   }
 }
 
-TEST(RecipeErrors, WhatTheLearnerHolds) {
+TEST(RecipeErrorsTest, WhatTheLearnerHolds) {
   EXPECT_EQ(LineOf(kGood, {"stage[0].parameters=bf16"}),
-            "--set stage[0].parameters: 'parameters' is 'bf16', wanted float32 or bfloat16; did you mean 'bfloat16'?");
+            "hone: --set stage[0].parameters: 'parameters' is 'bf16', wanted float32 or bfloat16");
   EXPECT_EQ(LineOf(kGood, {"model.lora=lora"}),
-            "--set model.lora: 'lora' freezes a model that has learnt already, and a "
+            "hone: --set model.lora: 'lora' freezes a model that has learnt already, and a "
             "new one has not; give its 'path'");
   const std::string lora = R"txt(task: "countdown" model { path: "base" lora: "lora" }
       stage { kind: RL steps: 1 learning_rate: 1e-3 prompts_per_step: 2 samples_per_prompt: 2 max_new_tokens: 4 kl: "k3" })txt";
   EXPECT_EQ(LineOf(lora, {}), "OK");
+  EXPECT_EQ(LineOf(lora, {"stage[0].reference=ema"}),
+            "hone: --set stage[0].reference: 'ema' does not go with model.lora; use reference: \"start\", the model "
+            "without the "
+            "adapter");
   EXPECT_EQ(
-      LineOf(lora, {"stage[0].reference=ema"}),
-      "--set stage[0].reference: 'ema' does not go with model.lora; use reference: \"start\", the model without the "
-      "adapter");
+      LineOf(lora, {"stage[0].loss=decoupled_ppo", "stage[0].policy_ewma=ewma"}),
+      "hone: --set stage[0].policy_ewma: an average of the policy does not go with model.lora, whose weights do not "
+      "move; leave one of the two out");
   std::filesystem::create_directories("adapted");
   std::ofstream("adapted/adapter_config.json") << "{}";
   const std::string text = R"(task: "countdown" model { path: "adapted" }
       stage { kind: SFT steps: 1 learning_rate: 1e-3 batch_size: 2 })";
   EXPECT_EQ(LineOf(text, {}),
-            "r.textproto:1:33: 'adapted' holds a LoRA adapter, not a model; 'hone export --run RUN --output "
+            "hone: r.textproto:1:27: 'adapted' holds a LoRA adapter, not a model; 'hone export --run RUN --output "
             "DIR' merges it");
 }
 

@@ -82,7 +82,8 @@ TEST(ActivationCheckpointing, ForwardKeepsOneInputALayer) {
   const auto model = RandomModel(config, &pool, 3);
   const std::vector<TokenId> prompt(8, 1), answer(240, 2);
   const TrainGroup group{&prompt, {{.tokens = &answer}}};
-  const PackedBatch batch = PackGroups({&group, 1}, 1 << 20)[0];
+  const std::vector<PackedBatch> batches = PackGroups({&group, 1}, 1 << 20);
+  const PackedBatch& batch = batches[0];
   const KvCache cache(config.layers, config.kv_heads, config.head_dim, batch.page_count, LayerStorage::kOneForAll);
   const auto kept = [&](bool checkpointing) {
     model->set_activation_checkpointing(checkpointing);
