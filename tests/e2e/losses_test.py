@@ -5,6 +5,7 @@ import shutil
 from hone_cli import TINY, hone, lines, newest, sha256, train
 
 CLIPPING = {"ppo_clip", "decoupled_ppo", "tis_ppo", "icepop_ppo", "gspo", "dppo"}
+OPTIONS = {"decoupled_ppo": "decoupled_ppo(clip_high=0.28)"}  # the range of the others
 LOSSES = sorted(CLIPPING | {"cispo", "reinforce", "tbrm"})
 
 shutil.rmtree("sft", ignore_errors=True)
@@ -18,7 +19,7 @@ for loss in LOSSES:
         file.write(f"""seed: 5 threads: 2
 task: "countdown(numbers=2, high=9, target_high=30)"
 model {{ path: "{newest('sft')}" }}
-stage {{ kind: RL steps: 3 prompts_per_step: 16 {per_prompt} max_new_tokens: 10 minibatches: 2 learning_rate: 1e-3 loss: "{loss}" }}
+stage {{ kind: RL steps: 3 prompts_per_step: 16 {per_prompt} max_new_tokens: 10 minibatches: 2 learning_rate: 1e-3 loss: "{OPTIONS.get(loss, loss)}" }}
 evaluation {{ prompts: 0 }}
 """)
     train(loss, recipe=f"{loss}.textproto")
@@ -31,8 +32,8 @@ evaluation {{ prompts: 0 }}
         # The residual is a square, and rewards of 0 teach too.
         assert loss != "tbrm" or (row["policy/loss"] > 0 and row["group/trained"] == 1), row
     weights.add(sha256(newest(loss) + "/model.safetensors"))
-# On-policy first, weighed by exp(o - q) = 1 the corrections are ppo_clip itself, to the bit; the others differ from each other.
-same = {"ppo_clip", "tis_ppo", "icepop_ppo"}
+# Samples of the step's own policy are weighed by exp(o - q) = 1: the corrections are ppo_clip itself, to the bit; the others differ.
+same = {"ppo_clip", "decoupled_ppo", "tis_ppo", "icepop_ppo"}
 assert len({sha256(newest(loss) + "/model.safetensors") for loss in same}) == 1
 assert len(weights) == len(LOSSES) - len(same) + 1, weights
 

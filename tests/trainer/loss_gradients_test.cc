@@ -162,7 +162,7 @@ void ExpectDifferences(Model& model, const std::vector<TrainGroup>& groups, cons
 }
 
 TEST(LossGradient, MatchesFiniteDifferencesThroughTheWholeModel) {
-  ThreadPool pool(2);
+  ThreadPool pool(1);  // what is as small as this waits for other threads most of the time
   const auto model = RandomModel(SmallConfig(), &pool, 3);
   const Data data(*model);
   const std::vector<TrainGroup> groups = data.Groups();
