@@ -37,7 +37,7 @@ class Checker {
 
   // Advantages from values, and the model that tells values.
   absl::Status CheckValueModel() const {
-    const bool wanted = stage_.advantage->needs() == AdvantageNeeds::kValues;
+    const bool wanted = stage_.advantage != nullptr && stage_.advantage->needs() == AdvantageNeeds::kValues;
     if (wanted == (stage_.value_model.trunk != ValueTrunk::kNone)) return absl::OkStatus();
     if (wanted) {
       return Error("advantage", "advantage '", advantage_,

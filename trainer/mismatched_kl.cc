@@ -33,13 +33,16 @@ double MismatchedKl(std::span<const TrainGroup> groups, int64_t max_positions, c
   return std::max(0.0, sum / static_cast<double>(answers.size()));
 }
 
-double MismatchedKl(std::span<const TrainGroup> groups, const Model& policy, const Model& reference,
+double MismatchedKl(std::span<const TrainGroup> groups, const Model& policy, const ReferencePolicy& reference,
                     int64_t token_budget) {
-  const auto score_by = [&](const Model& model) {
-    return
-        [&model, token_budget](std::span<const TrainGroup> scored) { return ScoreGroups(model, scored, token_budget); };
+  const auto by_policy = [&](std::span<const TrainGroup> scored) { return ScoreGroups(policy, scored, token_budget); };
+  const auto by_reference = [&](std::span<const TrainGroup> scored) {
+    std::vector<float> logprobs;
+    for (const std::vector<float>& sample : reference.Score({scored.begin(), scored.end()}, token_budget))
+      logprobs.insert(logprobs.end(), sample.begin(), sample.end());
+    return logprobs;
   };
-  return MismatchedKl(groups, policy.config().max_position_embeddings, score_by(policy), score_by(reference));
+  return MismatchedKl(groups, policy.config().max_position_embeddings, by_policy, by_reference);
 }
 
 }  // namespace hone

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "trainer/batch.h"
+#include "trainer/reference.h"
 
 namespace hone {
 
@@ -19,7 +20,7 @@ using ScoreFunction = std::function<std::vector<float>(std::span<const TrainGrou
 double MismatchedKl(std::span<const TrainGroup> groups, int64_t max_positions, const ScoreFunction& policy,
                     const ScoreFunction& reference);
 
-double MismatchedKl(std::span<const TrainGroup> groups, const Model& policy, const Model& reference,
+double MismatchedKl(std::span<const TrainGroup> groups, const Model& policy, const ReferencePolicy& reference,
                     int64_t token_budget);
 
 }  // namespace hone

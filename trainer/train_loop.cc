@@ -350,7 +350,7 @@ absl::Status TrainLoop::Learn(const Stage& stage, const std::vector<TrainGroup>&
     std::vector<TrainGroup> minibatch(all.begin() + begin, all.begin() + end);
     if (memory_.policy_average != nullptr) memory_.policy_average->Score(minibatch, stage.microbatch_tokens);
     if (stage.loss->needs_mismatched_kl())
-      learner_->set_mismatched_kl(MismatchedKl(minibatch, *model_, reference_->model(), stage.microbatch_tokens));
+      learner_->set_mismatched_kl(MismatchedKl(minibatch, *model_, *reference_, stage.microbatch_tokens));
     const UpdateStats stats = learner_->Update(minibatch, state_.policy_version);
     if (memory_.policy_average != nullptr && stats.applied) memory_.policy_average->Add();
     if (memory_.noise_scale != nullptr && stats.gradient_norms) memory_.noise_scale->Add(*stats.gradient_norms);
