@@ -155,6 +155,9 @@ absl::Status CheckLora(const RecipeLocations& locations, const proto::Recipe& re
       return At(
           locations, absl::StrCat("stage[", i, "].reference"),
           InputError("'ema' does not go with model.lora; use reference: \"start\", the model without the adapter"));
+    if (stages[i].beta_prox > 0)
+      return At(locations, absl::StrCat("stage[", i, "].policy_ewma"),
+                InputError("'policy_ewma' does not go with model.lora; leave one of the two out"));
     if (stages[i].parameters == kernels::WeightType::kFloat32 || fits_halves) continue;
     return At(locations, absl::StrCat("stage[", i, "].parameters"),
               InputError("bfloat16 would round the frozen model, which '", recipe.model().path(),

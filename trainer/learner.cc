@@ -160,7 +160,7 @@ void Learner::AddKl(const Tensor& logprobs, const Tensor& reference, Tensor& los
 
 double Learner::GradientNorm() const {
   const double policy = optimizer_.GradientNorm();
-  return value_model_ == nullptr ? policy : std::sqrt(policy * policy + value_model_->SquaredGradientNorm());
+  return value_model_ == nullptr ? policy : std::hypot(policy, value_model_->GradientNorm());
 }
 
 }  // namespace hone
