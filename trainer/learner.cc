@@ -159,8 +159,8 @@ void Learner::AddKl(const Tensor& logprobs, const Tensor& reference, Tensor& los
 }
 
 double Learner::GradientNorm() const {
-  const double value_head = value_model_ == nullptr ? 0 : value_model_->SquaredGradientNorm();
-  return std::sqrt(value_head + optimizer_.SquaredGradientNorm());
+  const double policy = optimizer_.GradientNorm();
+  return value_model_ == nullptr ? policy : std::hypot(policy, value_model_->GradientNorm());
 }
 
 }  // namespace hone

@@ -3,7 +3,7 @@
 namespace hone {
 namespace {
 
-constexpr char kValueModel[] = "/state/value_model.safetensors";
+constexpr char kState[] = "/state";
 constexpr char kPolicyAverage[] = "/state/policy_average.safetensors";
 constexpr char kNoiseScale[] = "/state/noise_scale.json";
 
@@ -22,14 +22,14 @@ absl::StatusOr<StageMemory> StageMemory::New(const Model& policy, const Stage& s
 }
 
 absl::Status StageMemory::Save(const std::string& checkpoint) const {
-  if (value_model != nullptr) HONE_RETURN_IF_ERROR(value_model->Save(checkpoint + kValueModel));
+  if (value_model != nullptr) HONE_RETURN_IF_ERROR(value_model->Save(checkpoint + kState));
   if (policy_average != nullptr) HONE_RETURN_IF_ERROR(policy_average->Save(checkpoint + kPolicyAverage));
   if (noise_scale != nullptr) HONE_RETURN_IF_ERROR(noise_scale->Save(checkpoint + kNoiseScale));
   return absl::OkStatus();
 }
 
 absl::Status StageMemory::Load(const std::string& checkpoint) {
-  if (value_model != nullptr) HONE_RETURN_IF_ERROR(value_model->Load(checkpoint + kValueModel));
+  if (value_model != nullptr) HONE_RETURN_IF_ERROR(value_model->Load(checkpoint + kState));
   if (policy_average != nullptr) HONE_RETURN_IF_ERROR(policy_average->Load(checkpoint + kPolicyAverage));
   if (noise_scale != nullptr) HONE_RETURN_IF_ERROR(noise_scale->Load(checkpoint + kNoiseScale));
   return absl::OkStatus();

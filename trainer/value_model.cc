@@ -17,6 +17,7 @@
 #include "absl/memory/memory.h"
 #include "engine/base/check.h"
 #include "engine/base/tensor.h"
+#include "engine/safetensors.h"
 #include "kernels/gemm.h"
 #include "trainer/student.h"
 
@@ -24,6 +25,12 @@ namespace hone {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+constexpr char kWeightsFile[] = "/value_model.safetensors";
+constexpr char kOptimizerFile[] = "/value_optimizer.safetensors";
+// The count of optimizer steps, as two floats, each exact.
+constexpr char kSteps[] = "steps";
+constexpr int64_t kStepsBase = 1 << 20;
 
 // As for the policy: a gradient that stays non-finite does not heal by itself.
 constexpr int kMaxSkippedUpdates = 5;
@@ -99,12 +106,15 @@ ValueModel::ValueModel(const Model& policy, const Stage& stage, std::unique_ptr<
   head_.push_back(
       {"value_head.weight", {1, width}, WeightLayout::kPacked, at::zeros({kernels::PackedSize(1, width)}, at::kFloat)});
   head_.push_back({"value_head.bias", {1}, WeightLayout::kPlain, at::zeros({1}, at::kFloat)});
-  std::vector<Parameter*> parameters = trunk_ != nullptr ? trunk_->TrainedParameters() : std::vector<Parameter*>();
-  for (Parameter& parameter : head_) {  // where the backward pass begins
+  for (Parameter& parameter : head_) {
     parameter.value.set_requires_grad(true);
-    parameters.push_back(&parameter);
+    parameters_.push_back(&parameter);
   }
-  trained_ = std::make_unique<TrainedParameters>(&policy.pool(), std::move(parameters));
+  if (trunk_ != nullptr) {
+    trunk_->set_activation_checkpointing(stage.activation_checkpointing);
+    for (Parameter& parameter : trunk_->parameters()) parameters_.push_back(&parameter);
+  }
+  optimizer_ = std::make_unique<AdamW>(&policy.pool(), parameters_);
 }
 
 Tensor ValueModel::Values(const Tensor& hidden) const {
@@ -155,16 +165,15 @@ Tensor ValueModel::Loss(const Tensor& hidden, const PackedBatch& batch, int64_t 
 
 void ValueModel::Step(double gradient_scale) {
   const double scale = options_.learning_rate > 0 ? options_.learning_rate / stage_.schedule.peak : 1;
-  AdamW& optimizer = trained_->optimizer();
-  optimizer.Step(stage_.adamw, stage_.schedule.At(optimizer.steps()) * scale, gradient_scale);
+  optimizer_->Step(stage_.adamw, stage_.schedule.At(optimizer_->steps()) * scale, gradient_scale);
 }
 
 absl::Status ValueModel::Update(std::span<const TrainGroup> groups) {
   const int64_t tokens = CountTokens(groups);
-  ForgetGradients();
+  stage_.activation_checkpointing ? optimizer_->ZeroGradients() : optimizer_->ClearGradients();
   for (const PackedBatch& batch : PackGroups(groups, stage_.microbatch_tokens))
     Loss(TargetStates(*trunk_, batch), batch, tokens).backward();
-  const double norm = std::sqrt(SquaredGradientNorm());
+  const double norm = GradientNorm();
   grad_norm_ += norm;
   ++updates_;
   if (std::isfinite(norm)) {
@@ -173,10 +182,8 @@ absl::Status ValueModel::Update(std::span<const TrainGroup> groups) {
     return absl::OkStatus();
   }
   if (++skipped_ < kMaxSkippedUpdates) return absl::OkStatus();
-  return WorkError("the gradient of the value model was not finite ", skipped_,
-                   " times in a row; on its way back from the loss it first went wrong at '",
-                   trained_->optimizer().FirstNotFinite()->name, "'; lower stage '", stage_.name,
-                   "' value_model's learning_rate");
+  return WorkError("the gradient of the value model was not finite ", skipped_, " times in a row; lower stage '",
+                   stage_.name, "' value_model's learning_rate");
 }
 
 absl::Status ValueModel::Learn(std::span<const TrainGroup> groups, Metrics& metrics) {
@@ -188,7 +195,7 @@ absl::Status ValueModel::Learn(std::span<const TrainGroup> groups, Metrics& metr
       const size_t begin = groups.size() * part / minibatches, end = groups.size() * (part + 1) / minibatches;
       HONE_RETURN_IF_ERROR(Update(groups.subspan(begin, end - begin)));
     }
-    ForgetGradients();  // their memory is the rollout's now
+    if (!stage_.activation_checkpointing) ForgetGradients();  // their memory is the rollout's now
   }
   seconds_ += SecondsSince(start);
   if (tokens_ > 0) {
@@ -201,13 +208,29 @@ absl::Status ValueModel::Learn(std::span<const TrainGroup> groups, Metrics& metr
   return absl::OkStatus();
 }
 
-absl::Status ValueModel::Save(const std::string& path) const {
-  return WriteSafetensors(path, trained_->Tensors(), StorageType::kFloat32);
+absl::Status ValueModel::Save(const std::string& folder) const {
+  std::vector<TensorToWrite> tensors;
+  for (const Parameter* parameter : parameters_) {
+    tensors.push_back(
+        {parameter->name, parameter->shape, [parameter] { return PlainWeights(*parameter, parameter->value); }});
+  }
+  const std::vector<float> steps = {static_cast<float>(optimizer_->steps() / kStepsBase),
+                                    static_cast<float>(optimizer_->steps() % kStepsBase)};
+  tensors.push_back({kSteps, {2}, [&steps] { return steps; }});
+  HONE_RETURN_IF_ERROR(WriteSafetensors(folder + kWeightsFile, tensors, StorageType::kFloat32));
+  return optimizer_->Save(folder + kOptimizerFile);
 }
 
-absl::Status ValueModel::Load(const std::string& path) {
-  HONE_ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::Open(path));
-  return trained_->Load(file);
+absl::Status ValueModel::Load(const std::string& folder) {
+  HONE_ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::Open(folder + kWeightsFile));
+  for (Parameter* parameter : parameters_) {
+    HONE_ASSIGN_OR_RETURN(const std::vector<float> weights, file.Read(parameter->name, parameter->shape));
+    Tensor value = parameter->value.detach();
+    AssignPlainWeights(*parameter, weights.data(), value);
+  }
+  HONE_ASSIGN_OR_RETURN(const std::vector<float> steps, file.Read(kSteps, {2}));
+  return optimizer_->Load(folder + kOptimizerFile,
+                          static_cast<int64_t>(steps[0]) * kStepsBase + static_cast<int64_t>(steps[1]));
 }
 
 }  // namespace hone

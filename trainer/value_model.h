@@ -16,9 +16,9 @@
 #include "engine/base/metrics.h"
 #include "engine/base/types.h"
 #include "engine/model/model.h"
+#include "trainer/adamw.h"
 #include "trainer/batch.h"
 #include "trainer/run_options.h"
-#include "trainer/trained_parameters.h"
 
 namespace hone {
 
@@ -41,8 +41,8 @@ class ValueModel {
   // Of the stage's steps done, whether the next is for the value model alone.
   bool IsWarmup(int64_t stage_step) const { return stage_step < options_.warmup_steps; }
 
-  // An own trunk's optimizer steps on samples with values and returns, one for each of the stage's minibatches in each epoch; for a shared one, nothing: the
-  // learner's update trains it. Metrics of the step, time/value_s with Evaluate's: value/loss, value/explained_variance, value/clip_fraction,
+  // An own trunk's optimizer steps on samples with values and returns, one for each of the stage's minibatches in each epoch; for a
+  // shared one, nothing: the learner's update trains it. Metrics of the step, time/value_s with Evaluate's: value/loss, value/explained_variance, value/clip_fraction,
   // value/grad_norm. An error when gradients are not finite several times in a row.
   absl::Status Learn(std::span<const TrainGroup> groups, Metrics& metrics);
 
@@ -50,13 +50,13 @@ class ValueModel {
   // with `tokens` tokens in all.
   bool shared() const { return trunk_ == nullptr; }
   Tensor Loss(const Tensor& hidden, const PackedBatch& batch, int64_t tokens);
-  void ForgetGradients() { trained_->optimizer().ClearGradients(); }
-  double SquaredGradientNorm() const { return trained_->optimizer().SquaredGradientNorm(); }
+  void ForgetGradients() { optimizer_->ClearGradients(); }
+  double GradientNorm() const { return optimizer_->GradientNorm(); }
   void Step(double gradient_scale);
 
-  // The state as a safetensors file; Load refuses one of another model.
-  absl::Status Save(const std::string& path) const;
-  absl::Status Load(const std::string& path);
+  // Weights and optimizer state, value_model.safetensors and value_optimizer.safetensors in a folder; Load refuses those of another model.
+  absl::Status Save(const std::string& folder) const;
+  absl::Status Load(const std::string& folder);
 
  private:
   ValueModel(const Model& policy, const Stage& stage, std::unique_ptr<Model> trunk);
@@ -68,9 +68,10 @@ class ValueModel {
   const Model& policy_;
   const Stage& stage_;
   const ValueModelOptions& options_;
-  std::unique_ptr<Model> trunk_;  // null: shared
-  std::vector<Parameter> head_;   // weight and bias
-  std::unique_ptr<TrainedParameters> trained_;
+  std::unique_ptr<Model> trunk_;        // null: shared
+  std::vector<Parameter> head_;         // weight and bias
+  std::vector<Parameter*> parameters_;  // the head's and the trunk's
+  std::unique_ptr<AdamW> optimizer_;
   int skipped_ = 0;  // updates in a row
 
   // Of the step that is under way.

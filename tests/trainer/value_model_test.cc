@@ -126,8 +126,8 @@ TEST(ValueModel, GoesOnFromAFileAsIfNeverStopped) {
   const auto straight = *ValueModel::New(*policy, stage), resumed = *ValueModel::New(*policy, stage);
   std::vector<Group> groups = SmallGroups(), again = SmallGroups();
   for (int step = 0; step < 3; ++step) Step(*straight, stage, groups);
-  ASSERT_TRUE(straight->Save("value_model.safetensors").ok());
-  ASSERT_TRUE(resumed->Load("value_model.safetensors").ok());
+  ASSERT_TRUE(straight->Save(".").ok());
+  ASSERT_TRUE(resumed->Load(".").ok());
   for (int step = 0; step < 3; ++step) {
     Step(*straight, stage, groups);
     Step(*resumed, stage, again);
@@ -137,7 +137,7 @@ TEST(ValueModel, GoesOnFromAFileAsIfNeverStopped) {
   EXPECT_EQ(AllValues(groups), AllValues(again));
   // Of another model: refused.
   stage.value_model = *BuildValueModel("own(layers=2)");
-  EXPECT_FALSE((*ValueModel::New(*policy, stage))->Load("value_model.safetensors").ok());
+  EXPECT_FALSE((*ValueModel::New(*policy, stage))->Load(".").ok());
 }
 
 TEST(ValueModel, SharedHeadTeachesThePolicy) {
