@@ -211,7 +211,7 @@ TEST_P(Lora, GradientMatchesFiniteDifferences) {
       direction[i] = random.Below(2) == 0 ? -1 : 1;
       expected += double{gradient[i]} * direction[i];
     }
-    const double h = 8e-3 / std::sqrt(static_cast<double>(direction.size()));
+    const double h = 2e-3 / std::sqrt(static_cast<double>(direction.size()));
     double sides[2];
     Tensor value = parameter.value.detach();
     for (const int side : {0, 1}) {
