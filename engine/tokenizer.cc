@@ -168,15 +168,6 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& fold
   return tokenizer;
 }
 
-absl::Status WriteFiles(const FilesByName& files, const std::string& folder) {
-  for (const auto& [name, content] : files) {
-    const std::string path = absl::StrCat(folder, "/", name);
-    HONE_RETURN_IF_ERROR(MakeFolder(path.substr(0, path.rfind('/'))));
-    HONE_RETURN_IF_ERROR(WriteFile(path, content));
-  }
-  return absl::OkStatus();
-}
-
 absl::StatusOr<std::unique_ptr<Tokenizer>> TrainTokenizer(Spec& spec, const std::vector<std::string>& lines) {
   SentencePieceTraining training;
   training.model_type = spec.Choice("model_type", "char", {"char", "bpe", "unigram"});

@@ -52,7 +52,7 @@ for kind, sets in KINDS.items():
     assert len(set(coefs)) == (1 if kind == "start" else 8), coefs
     state = sorted(os.listdir(f"{whole}/checkpoints/step_000046/state"))
     extra = [] if kind == "start" else ["kl.json", "reference.safetensors"]
-    assert state == sorted(["optimizer.safetensors", "run.json"] + extra), state
+    assert state == sorted(["noise_scale.json", "optimizer.safetensors", "run.json"] + extra), state
 
     # Past the stage's first checkpoint, so that the reference has to come back.
     killed_at(killed, SETS + sets, 44)
