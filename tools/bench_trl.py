@@ -21,6 +21,7 @@ parser.add_argument("--hone", default=root + "/build/hone")
 parser.add_argument("--shapes", default="quickstart,smollm2")
 parser.add_argument("--rounds", type=int, default=2)
 parser.add_argument("--steps", type=int, default=4)
+parser.add_argument("--microbatch_tokens", type=int, default=16384, help="of ours: memory for nothing but a little time")
 parser.add_argument("--smollm2", default=root + "/.deps/smollm2")
 parser.add_argument("--trl", help=argparse.SUPPRESS)  # this process is TRL's, with these arguments as JSON
 arguments = parser.parse_args()
@@ -105,7 +106,7 @@ def hone_steps(folder, name, recipe):
 
 def rl_stage(shape):
     return (f'stage {{ kind: RL steps: {arguments.steps} prompts_per_step: {shape["prompts"]} samples_per_prompt: {shape["samples"]} '
-            f'max_new_tokens: {shape["new"]} learning_rate: 1e-6 samples_every: 1 }} evaluation {{ prompts: 0 }}')
+            f'max_new_tokens: {shape["new"]} learning_rate: 1e-6 samples_every: 1 microbatch_tokens: {arguments.microbatch_tokens} }} evaluation {{ prompts: 0 }}')
 
 
 def texts_of(shape, tokenizer):
