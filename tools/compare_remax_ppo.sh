@@ -25,6 +25,7 @@ cat > "$out/recipe.textproto" <<EOF
 name: "compare" seed: 1
 task: "countdown(numbers=3, low=1, high=50, target_low=1, target_high=99)"
 model { $sizes }
+verifier: "repetition(n=2, unit=characters)"  # rewards that differ: with equal ones ReMax would have nothing to train
 drafter: "none"
 stage {
   kind: RL  name: "rl"  steps: ${STEPS:-6}  learning_rate: 1e-6
