@@ -218,6 +218,16 @@ absl::StatusOr<ModelConfig> ReadModelConfig(const std::string& folder, ModelHead
   return config;
 }
 
+int32_t ReadVocabularySize(const std::string& folder) {
+  const std::string path = folder + "/config.json";
+  const absl::StatusOr<std::string> text = ReadFile(path);
+  if (!text.ok()) return -1;
+  absl::StatusOr<ConfigReader> reader = ConfigReader::Parse(path, *text);
+  if (!reader.ok()) return -1;
+  const int32_t size = reader->Int("vocab_size", 1, kMaxVocabulary, {.missing = -1});
+  return reader->status().ok() ? size : -1;
+}
+
 std::string ModelConfigText(const ModelConfig& config, StorageType type) {
   const char* dtype = type == StorageType::kFloat32 ? "float32" : "bfloat16";
   if (!config.config_text.empty()) {

@@ -63,6 +63,10 @@ absl::StatusOr<ModelConfig> ReadModelConfig(const std::string& folder, ModelHead
 // The head that config.json names in `architectures`; kVocabulary where it names none. What else it says is not checked.
 absl::StatusOr<ModelHead> ReadModelHead(const std::string& folder);
 
+// vocab_size of config.json, whatever else it says; -1 where there is none to be read. Rows of the embedding may be more than the
+// tokenizer has tokens (padding), or fewer (tokens added later).
+int32_t ReadVocabularySize(const std::string& folder);
+
 // The text of config.json and of generation_config.json; `type` is what the weights are written as.
 std::string ModelConfigText(const ModelConfig& config, StorageType type);
 std::string GenerationConfigText(const ModelConfig& config);

@@ -1,9 +1,11 @@
 #include "engine/prompt_encoder.h"
 
+#include "engine/model_config.h"
+
 namespace hone {
 
 absl::Status PromptEncoder::Encode(Prompt& prompt) {
-  const absl::Status status = prompt.tokens.empty() ? EncodeText(prompt) : CheckTokens(prompt);
+  const absl::Status status = prompt.tokens.empty() ? EncodeText(prompt) : TakeTokens(prompt);
   if (status.ok() || prompt.where.empty()) return status;
   return absl::Status(status.code(), absl::StrCat(prompt.where, ": ", status.message()));
 }
@@ -17,7 +19,16 @@ absl::Status PromptEncoder::EncodeText(Prompt& prompt) {
   HONE_ASSIGN_OR_RETURN(const std::vector<TokenId> tokens, tokenizer_->Encode(prompt.text));
   prompt.tokens.insert(prompt.tokens.end(), tokens.begin(), tokens.end());
   if (prompt.tokens.empty()) return InputError("the prompt has no tokens; a prompt has at least one");
-  return absl::OkStatus();
+  return CheckTokens(prompt.tokens);
+}
+
+absl::StatusOr<std::vector<TokenId>> PromptEncoder::EncodeAnswer(absl::string_view text) {
+  HONE_ASSIGN_OR_RETURN(std::vector<TokenId> tokens, tokenizer_->Encode(text));
+  if (tokenizer_->end_token() < 0)
+    return InputError("the tokenizer has no end token; name an 'eos_token' in its tokenizer_config.json");
+  tokens.push_back(tokenizer_->end_token());
+  HONE_RETURN_IF_ERROR(CheckTokens(tokens));
+  return tokens;
 }
 
 absl::Status PromptEncoder::Render(Prompt& prompt) {
@@ -29,12 +40,19 @@ absl::Status PromptEncoder::Render(Prompt& prompt) {
   return absl::OkStatus();
 }
 
-absl::Status PromptEncoder::CheckTokens(Prompt& prompt) const {
-  const int32_t size = tokenizer_->vocabulary_size();
-  for (const TokenId token : prompt.tokens) {
-    if (token >= size) return InputError("'tokens' holds ", token, ", wanted ids from 0 to ", size - 1);
-  }
+absl::Status PromptEncoder::TakeTokens(Prompt& prompt) {
+  HONE_RETURN_IF_ERROR(CheckTokens(prompt.tokens));
   HONE_ASSIGN_OR_RETURN(prompt.text, tokenizer_->Decode(prompt.tokens));
+  return absl::OkStatus();
+}
+
+absl::Status PromptEncoder::CheckTokens(const std::vector<TokenId>& tokens) {
+  if (rows_ == 0) rows_ = ReadVocabularySize(folder_);
+  if (rows_ < 0) rows_ = tokenizer_->vocabulary_size();
+  for (const TokenId token : tokens) {
+    if (token >= 0 && token < rows_) continue;
+    return InputError("token ", token, " is outside the model's vocabulary, 0 to ", rows_ - 1);
+  }
   return absl::OkStatus();
 }
 

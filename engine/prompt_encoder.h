@@ -1,8 +1,9 @@
-// What a model reads of a prompt: the one rule for every command, task and stage.
+// What a model reads of a prompt, and of an answer it learns from: the one rule for every command, task and stage.
 #pragma once
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "engine/base/status.h"
 #include "engine/base/types.h"
@@ -25,16 +26,22 @@ class PromptEncoder {
   //   tokens         as they are; the text is what they decode to, without special tokens
   // Input errors begin with prompt.where: no chat template, a conversation it refuses, tokens that the model does not have, none at all.
   absl::Status Encode(Prompt& prompt);
+  // The text's tokens and the end token. Input errors: the tokenizer has no end token, tokens that the model does not have.
+  absl::StatusOr<std::vector<TokenId>> EncodeAnswer(absl::string_view text);
+  // An input error names the first token without a row in the model's embedding (config.json's vocab_size; where `folder` has none, a
+  // token for each row). A model with more rows than tokens takes all of them.
+  absl::Status CheckTokens(const std::vector<TokenId>& tokens);
 
  private:
   absl::Status EncodeText(Prompt& prompt);
+  absl::Status TakeTokens(Prompt& prompt);
   absl::Status Render(Prompt& prompt);
-  absl::Status CheckTokens(Prompt& prompt) const;
 
   const Tokenizer* tokenizer_;
   std::string folder_;
   Texts texts_;
   std::optional<ChatTemplate> chat_template_;
+  int32_t rows_ = 0;  // of the embedding; 0: not read yet
 };
 
 }  // namespace hone

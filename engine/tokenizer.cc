@@ -1,6 +1,8 @@
 #include "engine/tokenizer.h"
 
 #include <cstdlib>
+#include <filesystem>
+#include <iterator>
 #include <limits>
 #include <utility>
 
@@ -60,24 +62,25 @@ TokenTexts TextsOf(const SentencePiece& model) {
   return texts;
 }
 
-// Those of a model folder's files that belong to its tokenizer.
-FilesByName ReadTokenizerFiles(const std::string& folder) {
+// Those of a model folder's files that belong to its tokenizer. One that is there and cannot be read is an error: every checkpoint would
+// lack it.
+absl::StatusOr<FilesByName> ReadTokenizerFiles(const std::string& folder) {
+  std::vector<std::string> names = {kModelFile, kTokenizerFile, kConfigFile, kSpecialTokensFile};
+  names.insert(names.end(), std::begin(kOtherFiles), std::end(kOtherFiles));
   FilesByName files;
-  const auto read = [&](const char* name) {
-    if (auto content = ReadFile(absl::StrCat(folder, "/", name)); content.ok()) files[name] = *std::move(content);
-  };
-  for (const char* name : {kModelFile, kTokenizerFile, kConfigFile, kSpecialTokensFile}) read(name);
-  for (const char* name : kOtherFiles) read(name);
+  for (const std::string& name : names) {
+    const std::string path = absl::StrCat(folder, "/", name);
+    std::error_code error;
+    if (!std::filesystem::exists(path, error)) continue;
+    HONE_ASSIGN_OR_RETURN(files[name], ReadFile(path));
+  }
   return files;
 }
 
 class SentencePieceTokenizer : public Tokenizer {
  public:
-  // `model_bytes` are the tokenizer.model of `model`.
-  SentencePieceTokenizer(std::string model_bytes, std::unique_ptr<SentencePiece> model)
-      : model_(std::move(model)), texts_(TextsOf(*model_)) {
-    files_[kModelFile] = std::move(model_bytes);
-  }
+  SentencePieceTokenizer(std::unique_ptr<SentencePiece> model, FilesByName files)
+      : Tokenizer(std::move(files)), model_(std::move(model)), texts_(TextsOf(*model_)) {}
 
   absl::StatusOr<std::vector<TokenId>> Encode(absl::string_view text) const override {
     if (const auto offset = FindInvalidUtf8(text)) {
@@ -88,11 +91,12 @@ class SentencePieceTokenizer : public Tokenizer {
   }
 
   absl::StatusOr<std::string> Decode(const std::vector<TokenId>& tokens) const override {
+    std::vector<TokenId> known;
     for (const TokenId token : tokens) {
-      if (token >= 0 && token < vocabulary_size()) continue;
-      return InputError("token ", token, " is outside the vocabulary, 0 to ", vocabulary_size() - 1);
+      if (token < 0) return InputError("token ", token, " is negative");
+      if (token < vocabulary_size()) known.push_back(token);
     }
-    return model_->Decode(tokens);
+    return model_->Decode(known);
   }
 
   const TokenTexts& texts() const override { return texts_; }
@@ -107,27 +111,12 @@ class SentencePieceTokenizer : public Tokenizer {
   TokenId end_token() const override { return model_->end_token(); }
   TokenId unknown_token() const override { return model_->unknown_token(); }
 
-  absl::Status Save(const std::string& folder) const override {
-    FilesByName files = files_;
-    if (files.count(kTokenizerFile) == 0) {
-      HONE_ASSIGN_OR_RETURN(TokenizerFiles made, ToTokenizerFiles(*model_));
-      files[kTokenizerFile] = std::move(made.tokenizer_json);
-      files[kConfigFile] = std::move(made.tokenizer_config_json);
-      files[kSpecialTokensFile] = std::move(made.special_tokens_map_json);
-    }
-    return WriteFiles(files, folder);
-  }
-
-  // What the model came with, so that a checkpoint of someone else's model keeps its tokenizer as it was.
-  void KeepFiles(FilesByName files) { files_ = std::move(files); }
-
  private:
   std::unique_ptr<SentencePiece> model_;
   TokenTexts texts_;
-  FilesByName files_;  // of a model trained here: tokenizer.model alone
 };
 
-absl::StatusOr<std::unique_ptr<SentencePieceTokenizer>> FromBytes(std::string bytes, const std::string& source) {
+absl::StatusOr<std::unique_ptr<SentencePiece>> FromBytes(const std::string& bytes, const std::string& source) {
   auto model = SentencePiece::FromBytes(bytes);
   if (model == nullptr) {
     return InputError(source, ": its ", bytes.size(),
@@ -144,13 +133,13 @@ absl::StatusOr<std::unique_ptr<SentencePieceTokenizer>> FromBytes(std::string by
     if (FindInvalidUtf8(model->pieces()[token].text))
       return InputError(source, ": the text of token ", token, " is not UTF-8");
   }
-  return std::make_unique<SentencePieceTokenizer>(std::move(bytes), std::move(model));
+  return model;
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& folder) {
-  FilesByName files = ReadTokenizerFiles(folder);
+  HONE_ASSIGN_OR_RETURN(FilesByName files, ReadTokenizerFiles(folder));
   const bool has_model = files.count(kModelFile) > 0;
   const auto json = files.find(kTokenizerFile);
   if (json != files.end() && (!has_model || IsByteLevel(json->second)))
@@ -163,9 +152,8 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& fold
                                       "AutoTokenizer.from_pretrained(...).save_pretrained(...)");
   }
   const std::string path = absl::StrCat(folder, "/", kModelFile);
-  HONE_ASSIGN_OR_RETURN(auto tokenizer, FromBytes(files[kModelFile], path));
-  tokenizer->KeepFiles(std::move(files));
-  return tokenizer;
+  HONE_ASSIGN_OR_RETURN(auto model, FromBytes(files[kModelFile], path));
+  return std::make_unique<SentencePieceTokenizer>(std::move(model), std::move(files));
 }
 
 absl::StatusOr<std::unique_ptr<Tokenizer>> TrainTokenizer(Spec& spec, const std::vector<std::string>& lines) {
@@ -197,7 +185,13 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> TrainTokenizer(Spec& spec, const std:
   std::string error;
   std::string bytes = TrainSentencePiece(training, error);
   if (!error.empty()) return InputError("tokenizer: SentencePiece cannot be trained: ", Visible(error, 200));
-  return FromBytes(std::move(bytes), "the trained tokenizer");
+  HONE_ASSIGN_OR_RETURN(auto model, FromBytes(bytes, "the trained tokenizer"));
+  HONE_ASSIGN_OR_RETURN(TokenizerFiles made, ToTokenizerFiles(*model));
+  FilesByName files = {{kModelFile, std::move(bytes)},
+                       {kTokenizerFile, std::move(made.tokenizer_json)},
+                       {kConfigFile, std::move(made.tokenizer_config_json)},
+                       {kSpecialTokensFile, std::move(made.special_tokens_map_json)}};
+  return std::make_unique<SentencePieceTokenizer>(std::move(model), std::move(files));
 }
 
 }  // namespace hone

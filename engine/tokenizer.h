@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/base/spec.h"
@@ -13,16 +14,22 @@
 
 namespace hone {
 
+using FilesByName = std::map<std::string, std::string>;
+
 // Thread-safe after construction.
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
+  Tokenizer(const Tokenizer&) = delete;
+  Tokenizer& operator=(const Tokenizer&) = delete;
 
   // Tokens of `text`, with none put in front. Invalid UTF-8 is an input error that names the byte's offset. SentencePiece: special
   // tokens in a text are text, and characters outside the vocabulary become the unknown token. tokenizer.json: as
   // encode(text, add_special_tokens=False) of the tokenizers library, so that "<|im_end|>" in any text is the special token.
   virtual absl::StatusOr<std::vector<TokenId>> Encode(absl::string_view text) const = 0;
-  // Text of `tokens`; special tokens vanish, and bytes that are no UTF-8 show as U+FFFD. Tokens outside the vocabulary are an input error.
+  // Text of `tokens`; special tokens vanish, and bytes that are no UTF-8 show as U+FFFD. Numbers from the vocabulary's end on have no
+  // text, as in the tokenizers library: models have more rows than their tokenizer has tokens, and draw them. Negative ones are an
+  // input error.
   virtual absl::StatusOr<std::string> Decode(const std::vector<TokenId>& tokens) const = 0;
   // For a StreamDecoder, which does the same token by token.
   virtual const TokenTexts& texts() const = 0;
@@ -39,16 +46,18 @@ class Tokenizer {
   // Writes the files it was read from, to the byte; one trained here writes tokenizer.model, tokenizer.json, tokenizer_config.json and
   // special_tokens_map.json, such that transformers' AutoTokenizer gives the same ids (with the begin token in front when special
   // tokens are asked for).
-  virtual absl::Status Save(const std::string& folder) const = 0;
+  absl::Status Save(const std::string& folder) const;
+
+ protected:
+  // What Save writes, by paths within the model folder.
+  explicit Tokenizer(FilesByName files) : files_(std::move(files)) {}
+
+ private:
+  FilesByName files_;
 };
 
 // Reads the tokenizer of a model folder: tokenizer.json when it is a byte-level one or nothing else is there, else tokenizer.model.
 absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& folder);
-
-using FilesByName = std::map<std::string, std::string>;
-
-// Into an existing folder; names may lie in sub-folders.
-absl::Status WriteFiles(const FilesByName& files, const std::string& folder);
 
 // From what the files of a model folder hold: "tokenizer.json", whose model is BPE, and where they are there "tokenizer_config.json" and
 // "special_tokens_map.json"; others are kept for Save. Errors begin with `folder`. Limits on truncation and padding are not applied.

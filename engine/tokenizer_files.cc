@@ -4,8 +4,8 @@
 
 namespace hone {
 
-absl::Status WriteFiles(const FilesByName& files, const std::string& folder) {
-  for (const auto& [name, content] : files) {
+absl::Status Tokenizer::Save(const std::string& folder) const {
+  for (const auto& [name, content] : files_) {
     const std::string path = absl::StrCat(folder, "/", name);
     HONE_RETURN_IF_ERROR(MakeFolder(path.substr(0, path.rfind('/'))));
     HONE_RETURN_IF_ERROR(WriteFile(path, content));

@@ -35,7 +35,7 @@ struct Parts {
 
 class HuggingFaceTokenizer : public Tokenizer {
  public:
-  HuggingFaceTokenizer(Parts parts, FilesByName files) : parts_(std::move(parts)), files_(std::move(files)) {}
+  HuggingFaceTokenizer(Parts parts, FilesByName files) : Tokenizer(std::move(files)), parts_(std::move(parts)) {}
 
   // The second half of construction, because a normalizer can fail.
   absl::Status FindAddedTokens(bool special_tokens_are_text) {
@@ -72,8 +72,7 @@ class HuggingFaceTokenizer : public Tokenizer {
     std::string text;
     StreamDecoder decoder(parts_.texts);
     for (const TokenId token : tokens) {
-      if (token < 0 || token >= vocabulary_size())
-        return InputError("token ", token, " is outside the vocabulary, 0 to ", vocabulary_size() - 1);
+      if (token < 0) return InputError("token ", token, " is negative");
       decoder.Push(token, text);
     }
     decoder.Finish(text);
@@ -92,8 +91,6 @@ class HuggingFaceTokenizer : public Tokenizer {
   TokenId begin_token() const override { return parts_.begin_token; }
   TokenId end_token() const override { return parts_.end_token; }
   TokenId unknown_token() const override { return parts_.model->unknown_token(); }
-
-  absl::Status Save(const std::string& folder) const override { return WriteFiles(files_, folder); }
 
  private:
   // `text` holds none of the tokens that are looked for in the input.
@@ -125,7 +122,6 @@ class HuggingFaceTokenizer : public Tokenizer {
   }
 
   Parts parts_;
-  FilesByName files_;
   AddedTokenFinder in_input_;
   AddedTokenFinder in_normalized_;
   std::map<TokenId, std::string> added_texts_;

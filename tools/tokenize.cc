@@ -1,4 +1,7 @@
 // hone tokenize: a model's tokens for texts, and back.
+#include <algorithm>
+
+#include "engine/model_config.h"
 #include "tools/arguments.h"
 #include "tools/commands.h"
 #include "tools/lines.h"
@@ -11,6 +14,7 @@ absl::Status RunTokenize(const std::string& model, const std::string& input, con
   HONE_ASSIGN_OR_RETURN(std::vector<InputLine> lines, ReadLines(input));
   HONE_ASSIGN_OR_RETURN(LineWriter writer, LineWriter::Open(output));
   PromptEncoder encoder(tokenizer.get(), model);
+  const int32_t count = std::max(tokenizer->vocabulary_size(), ReadVocabularySize(model));
   for (InputLine& line : lines) {
     std::vector<TokenId> tokens;
     if (line.json.contains("messages")) {
@@ -21,7 +25,7 @@ absl::Status RunTokenize(const std::string& model, const std::string& input, con
       line.json["text"] = prompt.text;
       line.json["tokens"] = tokens = prompt.tokens;
     } else if (!line.json.contains("text") && line.json.contains("tokens")) {
-      HONE_ASSIGN_OR_RETURN(tokens, line.Tokens("tokens", tokenizer->vocabulary_size()));
+      HONE_ASSIGN_OR_RETURN(tokens, line.Tokens("tokens", count));
     } else {
       HONE_ASSIGN_OR_RETURN(const std::string text, line.Text("text"));
       HONE_ASSIGN_OR_RETURN(tokens, tokenizer->Encode(text));

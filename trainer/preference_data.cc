@@ -51,24 +51,13 @@ absl::Status At(const std::string& where, const absl::Status& status) {
 
 // ---- Tokens ------------------------------------------------------------------------------------------------------
 
-absl::Status CheckTokens(const std::vector<TokenId>& tokens, const Tokenizer& tokenizer) {
-  const int32_t size = tokenizer.vocabulary_size();
-  for (const TokenId token : tokens) {
-    if (token >= size) return InputError("holds the token ", token, ", wanted ids from 0 to ", size - 1);
-  }
-  return absl::OkStatus();
-}
-
-absl::StatusOr<std::vector<TokenId>> EncodeAnswer(const GivenAnswer& answer, const Tokenizer& tokenizer) {
+absl::StatusOr<std::vector<TokenId>> EncodeAnswer(const GivenAnswer& answer, PromptEncoder& encoder) {
   if (!answer.tokens.empty()) {
-    HONE_RETURN_IF_ERROR(CheckTokens(answer.tokens, tokenizer));
+    HONE_RETURN_IF_ERROR(encoder.CheckTokens(answer.tokens));
     return answer.tokens;
   }
-  HONE_ASSIGN_OR_RETURN(std::vector<TokenId> tokens, tokenizer.Encode(answer.text));
-  if (tokens.empty()) return InputError("an answer has no tokens; take the line out");
-  if (tokenizer.end_token() < 0)
-    return InputError("the tokenizer has no end token; name an 'eos_token' in its tokenizer_config.json");
-  tokens.push_back(tokenizer.end_token());
+  HONE_ASSIGN_OR_RETURN(std::vector<TokenId> tokens, encoder.EncodeAnswer(answer.text));
+  if (tokens.size() == 1) return InputError("an answer has no tokens; take the line out");
   return tokens;
 }
 
@@ -93,14 +82,13 @@ absl::StatusOr<std::vector<PreferenceLine>> ReadPreferences(const std::string& p
   return lines;
 }
 
-absl::StatusOr<PreferenceData> PreferenceData::Encode(const std::vector<PreferenceLine>& lines,
-                                                      const Tokenizer& tokenizer, int64_t max_positions,
+absl::StatusOr<PreferenceData> PreferenceData::Encode(const std::vector<PreferenceLine>& lines, int64_t max_positions,
                                                       PromptEncoder& encoder) {
   PreferenceData data;
   for (const PreferenceLine& line : lines) {
     Prompt prompt = line.prompt;
     HONE_RETURN_IF_ERROR(encoder.Encode(prompt));
-    absl::StatusOr<Pair> pair = EncodePair(std::move(prompt.tokens), line, tokenizer, max_positions);
+    absl::StatusOr<Pair> pair = EncodePair(std::move(prompt.tokens), line, max_positions, encoder);
     HONE_RETURN_IF_ERROR(At(prompt.where, pair.status()));
     data.pairs_.push_back(*std::move(pair));
   }
@@ -108,10 +96,10 @@ absl::StatusOr<PreferenceData> PreferenceData::Encode(const std::vector<Preferen
 }
 
 absl::StatusOr<PreferenceData::Pair> PreferenceData::EncodePair(std::vector<TokenId> prompt, const PreferenceLine& line,
-                                                                const Tokenizer& tokenizer, int64_t max_positions) {
+                                                                int64_t max_positions, PromptEncoder& encoder) {
   Pair pair{std::move(prompt), {}, {}};
-  HONE_ASSIGN_OR_RETURN(pair.chosen, EncodeAnswer(line.chosen, tokenizer));
-  HONE_ASSIGN_OR_RETURN(pair.rejected, EncodeAnswer(line.rejected, tokenizer));
+  HONE_ASSIGN_OR_RETURN(pair.chosen, EncodeAnswer(line.chosen, encoder));
+  HONE_ASSIGN_OR_RETURN(pair.rejected, EncodeAnswer(line.rejected, encoder));
   if (pair.chosen == pair.rejected) {
     return InputError("'chosen' and 'rejected' are the same tokens to this tokenizer; take the line out");
   }

@@ -38,9 +38,9 @@ absl::StatusOr<std::vector<PreferenceLine>> ReadPreferences(const std::string& p
 // The lines as tokens, and the order in which a stage takes them.
 class PreferenceData {
  public:
-  // Input errors name the line: answers without tokens or of the same ones, and what does not fit into `max_positions`.
-  static absl::StatusOr<PreferenceData> Encode(const std::vector<PreferenceLine>& lines, const Tokenizer& tokenizer,
-                                               int64_t max_positions, PromptEncoder& encoder);
+  // Input errors name the line: answers without tokens, of the same ones or of some that the model lacks, and what does not fit into `max_positions`.
+  static absl::StatusOr<PreferenceData> Encode(const std::vector<PreferenceLine>& lines, int64_t max_positions,
+                                               PromptEncoder& encoder);
 
   // The groups, of one prompt and two answers each, better one first, of a step that begins at pair `first` of the stage. Each pass over the
   // data has its own order, a function of seed and pass; a batch may span two. Pointers lead into this.
@@ -51,8 +51,8 @@ class PreferenceData {
     std::vector<TokenId> prompt, chosen, rejected;
   };
 
-  static absl::StatusOr<Pair> EncodePair(std::vector<TokenId> prompt, const PreferenceLine& line,
-                                         const Tokenizer& tokenizer, int64_t max_positions);
+  static absl::StatusOr<Pair> EncodePair(std::vector<TokenId> prompt, const PreferenceLine& line, int64_t max_positions,
+                                         PromptEncoder& encoder);
 
   std::vector<Pair> pairs_;
   std::vector<size_t> order_;  // of pass_

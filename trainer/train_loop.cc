@@ -132,7 +132,7 @@ absl::Status TrainLoop::Prepare() {
   for (const Stage& stage : options_.stages) {  // all of them, before the first step of any
     HONE_ASSIGN_OR_RETURN(
         PreferenceData data,
-        PreferenceData::Encode(stage.preferences, *tokenizer_, model_->config().max_position_embeddings, *encoder_));
+        PreferenceData::Encode(stage.preferences, model_->config().max_position_embeddings, *encoder_));
     preferences_.push_back(std::move(data));
   }
   observer_.OnMessage(absl::StrFormat("model: %s, %d parameters, %d tokens in the vocabulary, %d threads",
@@ -242,10 +242,11 @@ absl::Status TrainLoop::SftStep(const Stage& stage, Metrics& metrics) {
     if (!demonstration)
       return InputError("the task has no demonstration for '", Visible(prompts[i].text, kShownBytes), "', stage '",
                         stage.name, "' needs them");
-    HONE_ASSIGN_OR_RETURN(answers[i], tokenizer_->Encode(*demonstration));
-    if (tokenizer_->end_token() < 0)
-      return InputError("the tokenizer has no end token; name an 'eos_token' in its tokenizer_config.json");
-    answers[i].push_back(tokenizer_->end_token());
+    HONE_ASSIGN_OR_RETURN(answers[i], encoder_->EncodeAnswer(*demonstration));
+    const size_t length = prompts[i].tokens.size() + answers[i].size();
+    if (const auto most = static_cast<size_t>(model_->config().max_position_embeddings); length > most)
+      return InputError("prompt and demonstration of '", Visible(prompts[i].text, kShownBytes), "' are ", length,
+                        " tokens, more than the model's ", most, " positions");
     groups.push_back({&prompts[i].tokens, {{&answers[i]}}});
   }
   return Learn(stage, groups, metrics);

@@ -94,7 +94,7 @@ def test_what_cannot_be_read_is_refused_at_once():
     user = {"role": "user", "content": "1 2:3="}
     refused({}, "holds 0 of 'prompt', 'messages' and 'tokens', wanted exactly one")
     refused({"prompt": "1", "messages": [user]}, "holds 2 of 'prompt', 'messages' and 'tokens', wanted exactly one")
-    refused({"tokens": [1, VOCABULARY]}, f"'tokens' holds {VOCABULARY}, wanted ids from 0 to {VOCABULARY - 1}")
+    refused({"tokens": [1, VOCABULARY]}, f"token {VOCABULARY} is outside the model's vocabulary, 0 to {VOCABULARY - 1}")
     refused({"tokens": [-1]}, "'tokens' holds -1, wanted ids from 0 on")
     refused({"tokens": []}, "'tokens' is empty")
     refused({"messages": []}, "'messages' is not a list of at least one message")

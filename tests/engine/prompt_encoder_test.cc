@@ -72,6 +72,24 @@ TEST(PromptEncoder, TheTemplateSeesWhatTheLineSays) {
   EXPECT_EQ(prompt.text, R"([{"z": 1, "a": 2}]['d']False2031k)");
 }
 
+TEST(PromptEncoder, TheModelsRowsAreWhatCounts) {
+  const auto tokenizer = Bytes();
+  const std::string folder = Folder("");
+  const auto encode = [&](int rows, const std::string& line) {
+    EXPECT_TRUE(WriteFile(folder + "/config.json", absl::StrCat("{\"vocab_size\": ", rows, "}")).ok());
+    PromptEncoder encoder(tokenizer.get(), folder);
+    Prompt prompt = Given(line);
+    return std::string(encoder.Encode(prompt).message());
+  };
+  // More than tokens: all of them may be read. Fewer: a text may need one that is not there.
+  EXPECT_EQ(encode(300, R"({"tokens": [65, 299]})"), "");
+  EXPECT_EQ(encode(300, R"({"tokens": [300]})"), "a.jsonl:3: token 300 is outside the model's vocabulary, 0 to 299");
+  EXPECT_EQ(encode(258, R"({"prompt": "A"})"), "a.jsonl:3: token 258 is outside the model's vocabulary, 0 to 257");
+  PromptEncoder encoder(tokenizer.get(), folder);
+  EXPECT_EQ(encoder.EncodeAnswer("A<|end|>").status().message(),
+            "the tokenizer has no end token; name an 'eos_token' in its tokenizer_config.json");
+}
+
 TEST(PromptEncoder, NamesFileAndLine) {
   const auto tokenizer = Bytes();
   const auto error_of = [&](const std::string& chat_template, Prompt prompt) {
@@ -81,7 +99,8 @@ TEST(PromptEncoder, NamesFileAndLine) {
     return std::string(status.message());
   };
   const Prompt chat = Given(R"({"messages": [{"role": "user", "content": "A"}]})");
-  EXPECT_EQ(error_of("", Given(R"({"tokens": [65, 259]})")), "a.jsonl:3: 'tokens' holds 259, wanted ids from 0 to 258");
+  EXPECT_EQ(error_of("", Given(R"({"tokens": [65, 259]})")),
+            "a.jsonl:3: token 259 is outside the model's vocabulary, 0 to 258");
   EXPECT_EQ(error_of("", chat), "a.jsonl:3: " + Folder("") +
                                     ": the model has no chat template (no chat_template.jinja, no 'chat_template' in "
                                     "tokenizer_config.json); give whole prompts as 'prompt', without 'messages' and "

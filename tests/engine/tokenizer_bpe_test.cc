@@ -151,8 +151,13 @@ TEST(ByteLevel, WrongBytesShowAsReplacementCharacters) {
   EXPECT_EQ(tokenizer->Decode({0xED, 0xA0, 0x80}).value(), replacement + replacement + replacement);  // a surrogate
   EXPECT_EQ(tokenizer->Decode({0xFF, 0xC3}).value(), replacement + replacement);
   EXPECT_EQ(tokenizer->Encode("12\xFF").status().message(), "text is not UTF-8: byte 0xff at offset 2");
-  EXPECT_EQ(tokenizer->Decode({259}).status().message(), "token 259 is outside the vocabulary, 0 to 258");
-  EXPECT_EQ(tokenizer->Decode({-1}).status().message(), "token -1 is outside the vocabulary, 0 to 258");
+  EXPECT_EQ(tokenizer->Decode({-1}).status().message(), "token -1 is negative");
+}
+
+TEST(ByteLevel, NumbersWithoutATokenHaveNoText) {
+  const auto tokenizer = NewTokenizer(ByteLevelFile()).value();
+  EXPECT_EQ(tokenizer->Decode({259, 'a', 1 << 30, 'b', 259}).value(), "ab");
+  EXPECT_EQ(tokenizer->Decode({0xC3, 259, 0xA9}).value(), "\u00e9");  // nor do they part the bytes of a character
 }
 
 TEST(AddedTokens, TakeSpacesAndKeepToWords) {

@@ -47,12 +47,18 @@ TEST(TokenizerJson, SavesTheFilesItWasReadFrom) {
                              {"chat_template.json", "{}"},
                              {"additional_chat_templates/tool_use.jinja", "{{ tools }}"},
                              {"merges.txt", "#version: 0.2\n"}};
+  ASSERT_TRUE(MakeFolder(folder + "/additional_chat_templates").ok());
   for (const auto& [name, content] : files) ASSERT_TRUE(WriteFile(absl::StrCat(folder, "/", name), content).ok());
   const auto tokenizer = LoadTokenizer(folder);
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
   EXPECT_EQ((*tokenizer)->end_token(), 258);
   ASSERT_TRUE((*tokenizer)->Save(copy).ok());
   for (const auto& [name, content] : files) EXPECT_EQ(ReadFile(absl::StrCat(copy, "/", name)).value(), content) << name;
+  // A file that is there and cannot be read would be missing in every checkpoint.
+  ASSERT_TRUE(std::filesystem::remove(folder + "/merges.txt"));
+  ASSERT_TRUE(MakeFolder(folder + "/merges.txt").ok());
+  EXPECT_THAT(std::string(LoadTokenizer(folder).status().message()), HasSubstr("merges.txt: is a folder"));
+  ASSERT_TRUE(std::filesystem::remove(folder + "/merges.txt"));
   ASSERT_TRUE(std::filesystem::remove(folder + "/tokenizer.json"));
   EXPECT_THAT(std::string(LoadTokenizer(folder).status().message()),
               HasSubstr("neither tokenizer.json nor tokenizer.model"));

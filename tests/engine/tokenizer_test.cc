@@ -151,8 +151,13 @@ TEST(Tokenizer, NamesWhatItCannotRead) {
   const auto tokenizer = Trained("");
   EXPECT_EQ(tokenizer->Encode("12\xFF").status().message(), "text is not UTF-8: byte 0xff at offset 2");
   EXPECT_EQ(tokenizer->Encode("1\xC3").status().message(), "text is not UTF-8: byte 0xc3 at offset 1");
-  EXPECT_EQ(tokenizer->Decode({3, 17}).status().message(), "token 17 is outside the vocabulary, 0 to 16");
-  EXPECT_EQ(tokenizer->Decode({-1}).status().message(), "token -1 is outside the vocabulary, 0 to 16");
+  EXPECT_EQ(tokenizer->Decode({-1}).status().message(), "token -1 is negative");
+}
+
+TEST(Tokenizer, NumbersWithoutATokenHaveNoText) {
+  const auto tokenizer = Trained("");
+  const TokenId one = tokenizer->Encode("1").value()[0], size = tokenizer->vocabulary_size();
+  EXPECT_EQ(tokenizer->Decode({size, one, 1 << 30, one}).value(), "11");
 }
 
 TEST(Tokenizer, SavedAndLoadedItIsTheSame) {
@@ -179,6 +184,12 @@ TEST(Tokenizer, KeepsTheFilesAModelCameWith) {
   ASSERT_TRUE(WriteFile(folder + "/tokenizer_config.json", R"({"chat_template": "mine"})").ok());
   ASSERT_TRUE(LoadTokenizer(folder).value()->Save(copy).ok());
   EXPECT_EQ(ReadFile(copy + "/tokenizer_config.json").value(), R"({"chat_template": "mine"})");
+  // And no others: a tokenizer.json of ours could give other tokens than its tokenizer_config.json asks for.
+  ASSERT_TRUE(std::filesystem::remove(folder + "/tokenizer.json"));
+  const std::string bare = EmptyFolder("foreign_copy");
+  ASSERT_TRUE(LoadTokenizer(folder).value()->Save(bare).ok());
+  EXPECT_EQ(ReadFile(bare + "/tokenizer_config.json").value(), R"({"chat_template": "mine"})");
+  EXPECT_FALSE(std::filesystem::exists(bare + "/tokenizer.json"));
 }
 
 TEST(Tokenizer, RefusesFilesThatAreNoModel) {

@@ -173,7 +173,9 @@ TEST(TokenLogprobBackward, MatchesTheFormulaOnEveryInstructionSet) {
       EXPECT_TRUE(Close(g.dhidden, dhidden, 5e-6, 1)) << set.name << " vocabulary " << vocab;
       EXPECT_TRUE(Close(plain, dhead, 5e-6, 1)) << set.name;
       for (int64_t r = 0; r < rows; ++r) {
-        if (dlogprob[r] == 0 && dentropy[r] == 0 && dlog_sum_exp[r] == 0) EXPECT_EQ(g.dhidden[r * width], 0);
+        if (dlogprob[r] == 0 && dentropy[r] == 0 && dlog_sum_exp[r] == 0) {
+          EXPECT_EQ(g.dhidden[r * width], 0);
+        }
       }
       EXPECT_TRUE(SameBytes(g.dhidden, threaded.dhidden) && SameBytes(g.dhead, threaded.dhead));
       if (first.dhead.empty()) first = g;

@@ -28,7 +28,7 @@ std::string Write(const std::string& text) {
 
 PreferenceData Encode(const std::vector<PreferenceLine>& lines, const Tokenizer& tokenizer) {
   PromptEncoder encoder(&tokenizer, "nowhere");
-  return PreferenceData::Encode(lines, tokenizer, kPositions, encoder).value();
+  return PreferenceData::Encode(lines, kPositions, encoder).value();
 }
 
 // What is wrong with a file: read, then encoded.
@@ -37,7 +37,7 @@ std::string Error(const std::string& text) {
   if (!lines.ok()) return std::string(lines.status().message());
   const auto tokenizer = CharacterTokenizer();
   PromptEncoder encoder(tokenizer.get(), "nowhere");
-  return std::string(PreferenceData::Encode(*lines, *tokenizer, kPositions, encoder).status().message());
+  return std::string(PreferenceData::Encode(*lines, kPositions, encoder).status().message());
 }
 
 TEST(Preferences, RefusedByLine) {
@@ -54,8 +54,9 @@ TEST(Preferences, RefusedByLine) {
       {R"({"tokens": [], "chosen": "3", "rejected": "4"})", "pairs.jsonl:3: 'tokens' is empty"},
       {R"({"tokens": [-1], "chosen": "3", "rejected": "4"})", "pairs.jsonl:3: 'tokens' holds -1"},
       {R"({"tokens": [1, 99], "chosen": "3", "rejected": "4"})",
-       "pairs.jsonl:3: 'tokens' holds 99, wanted ids from 0 to"},
-      {R"({"tokens": [1], "chosen": [99], "rejected": "4"})", "pairs.jsonl:3: holds the token 99"},
+       "pairs.jsonl:3: token 99 is outside the model's vocabulary"},
+      {R"({"tokens": [1], "chosen": [99], "rejected": "4"})",
+       "pairs.jsonl:3: token 99 is outside the model's vocabulary"},
       {R"({"messages": [{"role": "user", "content": "1"}], "chosen": "3", "rejected": "4"})", "pairs.jsonl:3: nowhere"},
       {R"([1])", "pairs.jsonl:3: not a JSON object"},
       {R"({"prompt": )", "pairs.jsonl:3: not a JSON object"},
