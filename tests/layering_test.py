@@ -36,7 +36,7 @@ DOORS = [
     ("torch/csrc/autograd/custom_function.h", ["engine/ops*.cc"]),
     ("torch/csrc/*", ["engine/*.cc", "trainer/*.cc", "tests/*.cc"]),
     ("torch/*", []),
-    ("ATen/ops/*", ["engine/*.cc", "trainer/*.cc", "tests/*.cc"]),  # one operator each, beside engine/base/tensor.h
+    ("ATen/ops/*", ["engine/*.cc", "trainer/*.cc", "tests/*"]),  # one operator each, beside engine/base/tensor.h
     ("ATen/Parallel.h", ["engine/ops.cc", "tests/*_benchmark.cc"]),
     ("ATen/core/grad_mode.h", ["engine/*.cc", "trainer/*.cc", "tests/*.cc"]),
     ("ATen/*", ["engine/base/tensor.h"]),

@@ -5,7 +5,6 @@
 #include <numeric>
 
 #include "absl/strings/string_view.h"
-#include "engine/base/file.h"
 #include "engine/base/prompt_line.h"
 #include "engine/base/random.h"
 #include "engine/base/text.h"
@@ -33,20 +32,13 @@ absl::StatusOr<GivenAnswer> ReadAnswer(const Json& json, const char* key) {
   return answer;
 }
 
-absl::StatusOr<PreferenceLine> ReadLine(absl::string_view text) {
-  if (NestsTooDeep(text)) return InputError("nests more than ", kDeepestJson, " deep");
-  const Json json = Json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) return InputError("not a JSON object in UTF-8; one object a line is wanted");
+absl::StatusOr<PreferenceLine> ReadLine(const Json& json) {
   PreferenceLine line;
   HONE_ASSIGN_OR_RETURN(line.prompt, ReadPrompt(json));
   HONE_ASSIGN_OR_RETURN(line.chosen, ReadAnswer(json, "chosen"));
   HONE_ASSIGN_OR_RETURN(line.rejected, ReadAnswer(json, "rejected"));
   if (line.chosen == line.rejected) return InputError("'chosen' and 'rejected' are equal; take the line out");
   return line;
-}
-
-absl::Status At(const std::string& where, const absl::Status& status) {
-  return status.ok() ? status : InputError(where, ": ", status.message());
 }
 
 // ---- Tokens ------------------------------------------------------------------------------------------------------
@@ -64,21 +56,13 @@ absl::StatusOr<std::vector<TokenId>> EncodeAnswer(const GivenAnswer& answer, Pro
 }  // namespace
 
 absl::StatusOr<std::vector<PreferenceLine>> ReadPreferences(const std::string& path) {
-  HONE_ASSIGN_OR_RETURN(const std::string content, ReadFile(path));
   std::vector<PreferenceLine> lines;
-  int64_t number = 1;
-  for (size_t begin = 0; begin < content.size(); ++number) {
-    const size_t end = std::min(content.find('\n', begin), content.size());
-    const absl::string_view text = absl::string_view(content).substr(begin, end - begin);
-    begin = end + 1;
-    if (text.find_first_not_of(" \t\r") == absl::string_view::npos) continue;
-    const std::string where = absl::StrCat(path, ":", number);
-    absl::StatusOr<PreferenceLine> line = ReadLine(text);
-    HONE_RETURN_IF_ERROR(At(where, line.status()));
-    line->prompt.where = where;
-    lines.push_back(*std::move(line));
-  }
-  if (lines.empty()) return InputError(path, ": no lines; one JSON object a line is wanted");
+  HONE_RETURN_IF_ERROR(ForEachObject(path, [&](const Json& json, const std::string& where) -> absl::Status {
+    HONE_ASSIGN_OR_RETURN(PreferenceLine line, ReadLine(json));
+    line.prompt.where = where;
+    lines.push_back(std::move(line));
+    return absl::OkStatus();
+  }));
   return lines;
 }
 
@@ -89,7 +73,7 @@ absl::StatusOr<PreferenceData> PreferenceData::Encode(const std::vector<Preferen
     Prompt prompt = line.prompt;
     HONE_RETURN_IF_ERROR(encoder.Encode(prompt));
     absl::StatusOr<Pair> pair = EncodePair(std::move(prompt.tokens), line, max_positions, encoder);
-    HONE_RETURN_IF_ERROR(At(prompt.where, pair.status()));
+    if (!pair.ok()) return InputError(prompt.where, ": ", pair.status().message());
     data.pairs_.push_back(*std::move(pair));
   }
   return data;

@@ -1,7 +1,10 @@
 #include "engine/base/prompt_line.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/str_cat.h"
+#include "engine/base/file.h"
 #include "engine/base/text.h"
 
 namespace hone {
@@ -48,6 +51,26 @@ absl::StatusOr<std::vector<TokenId>> ReadTokens(const Json& json, absl::string_v
     tokens.push_back(token.get<TokenId>());
   }
   return tokens;
+}
+
+absl::Status ForEachObject(const std::string& path,
+                           const std::function<absl::Status(const Json&, const std::string&)>& take) {
+  HONE_ASSIGN_OR_RETURN(const std::string content, ReadFile(path));
+  int64_t number = 1, taken = 0;
+  for (size_t begin = 0; begin < content.size(); ++number) {
+    const size_t end = std::min(content.find('\n', begin), content.size());
+    const absl::string_view text = absl::string_view(content).substr(begin, end - begin);
+    begin = end + 1;
+    if (text.find_first_not_of(" \t\r") == absl::string_view::npos) continue;
+    const std::string where = absl::StrCat(path, ":", number);
+    if (NestsTooDeep(text)) return InputError(where, ": nests more than ", kDeepestJson, " deep");
+    const Json json = Json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
+    if (!json.is_object()) return InputError(where, ": not a JSON object in UTF-8; one object a line is wanted");
+    if (absl::Status status = take(json, where); !status.ok()) return InputError(where, ": ", status.message());
+    ++taken;
+  }
+  if (taken == 0) return InputError(path, ": no lines; one JSON object a line is wanted");
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Prompt> ReadPrompt(const Json& json) {

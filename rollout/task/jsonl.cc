@@ -72,10 +72,7 @@ std::string Asked(const Prompt& prompt) {
   return prompt.text;
 }
 
-absl::StatusOr<Line> ReadLine(absl::string_view text, const JsonlOptions& options) {
-  if (NestsTooDeep(text)) return InputError("nests more than ", kDeepestJson, " deep");
-  const auto json = nlohmann::ordered_json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) return InputError("not a JSON object in UTF-8; one object a line is wanted");
+absl::StatusOr<Line> ReadLine(const nlohmann::ordered_json& json, const JsonlOptions& options) {
   Line line;
   HONE_ASSIGN_OR_RETURN(line.prompt, ReadPrompt(json));
   line.problem = Hash({Asked(line.prompt)});
@@ -93,20 +90,14 @@ absl::StatusOr<Line> ReadLine(absl::string_view text, const JsonlOptions& option
 }
 
 absl::StatusOr<std::vector<Line>> ReadLines(const std::string& path, const JsonlOptions& options) {
-  HONE_ASSIGN_OR_RETURN(const std::string content, ReadFile(path));
   std::vector<Line> lines;
-  int64_t number = 1;
-  for (size_t begin = 0; begin < content.size(); ++number) {
-    const size_t end = std::min(content.find('\n', begin), content.size());
-    const absl::string_view text = absl::string_view(content).substr(begin, end - begin);
-    begin = end + 1;
-    if (text.find_first_not_of(" \t\r") == absl::string_view::npos) continue;
-    absl::StatusOr<Line> line = ReadLine(text, options);
-    if (!line.ok()) return InputError(path, ":", number, ": ", line.status().message());
-    line->prompt.where = absl::StrCat(path, ":", number);
-    lines.push_back(*std::move(line));
-  }
-  if (lines.empty()) return InputError(path, ": no lines; one JSON object a line is wanted");
+  HONE_RETURN_IF_ERROR(
+      ForEachObject(path, [&](const nlohmann::ordered_json& json, const std::string& where) -> absl::Status {
+        HONE_ASSIGN_OR_RETURN(Line line, ReadLine(json, options));
+        line.prompt.where = where;
+        lines.push_back(std::move(line));
+        return absl::OkStatus();
+      }));
   return lines;
 }
 

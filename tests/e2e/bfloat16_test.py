@@ -1,21 +1,16 @@
 """A run with bfloat16 parameters and float32 masters: killed and resumed to the same bytes, on-policy to the bit, checkpoints in bfloat16."""
 # ctest: TIMEOUT 600
 import json
-import os
 import shutil
-import signal
 import struct
-import subprocess
-import time
 
-from hone_cli import HONE, TINY, checkpoints, hone, lines, metrics_without_timings, newest, sha256
+from hone_cli import hone, lines, newest, same_run, train, train_killed
 
-SETS = [option for stage in (0, 1) for option in ("--set", f"stage[{stage}].parameters=bfloat16")]
-SETS += ["--set", "stage[0].activation_checkpointing=true", "--set", "stage[0].steps=60", "--set", "stage[1].steps=12"]
+SETS = ["stage[0].parameters=bfloat16", "stage[1].parameters=bfloat16", "stage[0].activation_checkpointing=true", "stage[0].steps=60",
+        "stage[1].steps=12"]
 
-for name in ("first", "killed"):
-    shutil.rmtree(name, ignore_errors=True)
-hone("train", TINY, "--out", "first", *SETS)
+shutil.rmtree("first", ignore_errors=True)
+train("first", *SETS)
 rows = lines("first/metrics.jsonl")
 on_policy = [row["mismatch/logprob_abs_max"] for row in rows if "mismatch/logprob_abs_max" in row]
 assert len(on_policy) > 5 and not any(on_policy), "trainer and generator disagree on-policy"
@@ -34,21 +29,7 @@ state = header("first/checkpoints/step_000050/state/optimizer.safetensors")
 assert sum(name.startswith("master.") for name in state) == len(weights) - 1
 assert {entry["dtype"] for name, entry in state.items() if name != "__metadata__"} == {"F32"}
 
-process = subprocess.Popen([HONE, "train", TINY, "--out", "killed", *SETS], stderr=subprocess.DEVNULL)
-for count in (53, 67):
-    path = "killed/metrics.jsonl"
-    while process.poll() is None and not (os.path.exists(path) and open(path, "rb").read().count(b"\n") >= count):
-        time.sleep(0.002)
-    assert process.poll() is None, "the run ended before it could be killed"
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    process = subprocess.Popen([HONE, "resume", "killed"], stderr=subprocess.DEVNULL)
-assert process.wait() == 0
-assert checkpoints("killed") == checkpoints("first")
-for step in checkpoints("first"):
-    for file in ("model.safetensors", "state/run.json"):
-        assert sha256(f"killed/checkpoints/{step}/{file}") == sha256(f"first/checkpoints/{step}/{file}"), (step, file)
-assert metrics_without_timings("killed") == metrics_without_timings("first")
+same_run(train_killed("killed", *SETS, at=(53, 67)), "first")
 
 # Whoever loads the checkpoint has the policy's bits.
 with open("prompts.jsonl", "w", encoding="utf-8") as file:

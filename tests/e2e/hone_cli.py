@@ -2,7 +2,10 @@
 import hashlib
 import json
 import os
+import shutil
+import signal
 import subprocess
+import time
 
 HONE = os.environ["HONE_BINARY"]
 SOURCE = os.environ["HONE_SOURCE"]
@@ -23,6 +26,52 @@ def train(folder, *sets, recipe=TINY):
     options = [option for item in sets for option in ("--set", item)]
     hone("train", recipe, "--out", folder, *options)
     return folder
+
+
+def start(*arguments):
+    return subprocess.Popen([HONE, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def rows(folder):
+    """Of the run's metrics so far."""
+    path = folder + "/metrics.jsonl"
+    return open(path, "rb").read().count(b"\n") if os.path.exists(path) else 0
+
+
+def wait_for_rows(process, folder, count):
+    while process.poll() is None and rows(folder) < count:
+        time.sleep(0.002)
+    assert process.poll() is None, f"the run ended before row {count}: {process.communicate()[1]}"
+
+
+def train_killed(folder, *sets, at, recipe=TINY):
+    """A run that SIGKILL ends at each of these rows of metrics and `hone resume` takes up again, in the end to its end."""
+    shutil.rmtree(folder, ignore_errors=True)
+    process = start("train", recipe, "--out", folder, *[option for item in sets for option in ("--set", item)])
+    for count in at:
+        wait_for_rows(process, folder, count)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        print(folder, "killed after step", rows(folder))
+        process = start("resume", folder)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    return folder
+
+
+def files_below(folder):
+    return sorted(os.path.relpath(os.path.join(root, name), folder) for root, _, names in os.walk(folder) for name in names)
+
+
+def same_run(folder, expected):
+    """Every byte of every checkpoint and of the samples, and the metrics but for timings."""
+    assert checkpoints(folder) == checkpoints(expected)
+    for part in ("checkpoints", "samples"):
+        left, right = os.path.join(folder, part), os.path.join(expected, part)
+        assert files_below(left) == files_below(right)
+        for name in files_below(right):
+            assert sha256(f"{left}/{name}") == sha256(f"{right}/{name}"), f"{left}/{name} and {right}/{name} differ"
+    assert metrics_without_timings(folder) == metrics_without_timings(expected)
 
 
 def checkpoints(folder):

@@ -4,11 +4,8 @@ forward pass, and the export is the merged model."""
 import json
 import os
 import shutil
-import signal
-import subprocess
-import time
 
-from hone_cli import HONE, checkpoints, hone, lines, metrics_without_timings, newest, sha256, train
+from hone_cli import hone, lines, newest, same_run, sha256, train, train_killed
 
 RECIPE = """name: "adapted"
 seed: 5
@@ -50,21 +47,7 @@ state = os.path.join("first/checkpoints/step_000004/state/optimizer.safetensors"
 assert os.path.getsize(state) < os.path.getsize("base/model.safetensors"), "the frozen base has no optimizer state"
 
 # SIGKILL in both stages.
-process = subprocess.Popen([HONE, "train", "adapted.textproto", "--out", "killed"], stderr=subprocess.DEVNULL)
-for count in (5, 11):
-    path = "killed/metrics.jsonl"
-    while process.poll() is None and not (os.path.exists(path) and open(path, "rb").read().count(b"\n") >= count):
-        time.sleep(0.002)
-    assert process.poll() is None, "the run ended before it could be killed"
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    process = subprocess.Popen([HONE, "resume", "killed"], stderr=subprocess.DEVNULL)
-assert process.wait() == 0
-assert checkpoints("killed") == checkpoints("first")
-for step in checkpoints("first"):
-    for file in ("adapter_model.safetensors", "adapter_config.json", "state/run.json"):
-        assert sha256(f"killed/checkpoints/{step}/{file}") == sha256(f"first/checkpoints/{step}/{file}"), (step, file)
-assert metrics_without_timings("killed") == metrics_without_timings("first")
+same_run(train_killed("killed", at=(5, 11), recipe="adapted.textproto"), "first")
 
 # Generator and trainer over the checkpoint agree to the bit; the merged model to rounding, and differs from the base.
 with open(PROMPTS, "w", encoding="utf-8") as file:

@@ -6,12 +6,10 @@ import json
 import math
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 
-from hone_cli import HONE, SOURCE, checkpoints, hone, lines, metrics_without_timings, newest, sha256, train
+from hone_cli import SOURCE, hone, lines, newest, same_run, train, train_killed
 
 TASK = "task=countdown(numbers=2, high=9, target_high=30)"
 SIZES = ["model.tokenizer=sentencepiece(model_type=char)", "model.hidden_size=32", "model.intermediate_size=64", "model.layers=2",
@@ -25,26 +23,6 @@ def recipe(name):
 
 def steps(folder, stage):
     return [row for row in lines(folder + "/metrics.jsonl") if row["stage"] == stage]
-
-
-def killed_and_resumed(folder, expected, name, sets, at):
-    """Runs the recipe, kills it when so many rows of metrics are written, resumes; every checkpoint is the expected run's."""
-    shutil.rmtree(folder, ignore_errors=True)
-    options = [option for item in sets for option in ("--set", item)]
-    process = subprocess.Popen([HONE, "train", recipe(name), "--out", folder, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    path = folder + "/metrics.jsonl"
-    while process.poll() is None and not (os.path.exists(path) and open(path, "rb").read().count(b"\n") >= at):
-        time.sleep(0.002)
-    assert process.poll() is None, "the run ended before it could be killed"
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not lines(path)[-1]["step"] == lines(expected + "/metrics.jsonl")[-1]["step"]
-    hone("resume", folder)
-    assert checkpoints(folder) == checkpoints(expected)
-    for step in checkpoints(expected):
-        file = f"checkpoints/{step}/model.safetensors"
-        assert sha256(f"{folder}/{file}") == sha256(f"{expected}/{file}"), step
-    assert metrics_without_timings(folder) == metrics_without_timings(expected)
 
 
 def check_dpo():
@@ -73,7 +51,7 @@ def check_dpo():
         rows = steps(loss, "preference")
         assert rows[-1]["policy/loss"] < rows[0]["policy/loss"], (loss, rows[0], rows[-1])
         assert ("preference/kl" in rows[0]) == (loss == "kto") and ("time/reference_s" in rows[0]) == (loss != "simpo"), rows[0]
-    killed_and_resumed("dpo_killed", "dpo", "dpo", sets, 7)
+    same_run(train_killed("dpo_killed", *sets, at=[7], recipe=recipe("dpo")), "dpo")
     print("dpo:", count, "pairs, loss", first["policy/loss"], "to", last["policy/loss"], "accuracy", last["preference/accuracy"], "margin",
           last["preference/margin"])
 
@@ -90,7 +68,7 @@ def check_dno():
         assert "policy/kl_ref" not in row, row
     reward = [sum(row["reward/mean"] for row in part) / 4 for part in (rows[:4], rows[-4:])]
     assert reward[1] > reward[0] + 0.1, reward
-    killed_and_resumed("dno_killed", "dno", "dno", sets, 70)
+    same_run(train_killed("dno_killed", *sets, at=[70], recipe=recipe("dno")), "dno")
     # Online DPO and KTO: the same stage with a frozen reference, and pairs of any two.
     for loss in ("dpo", "kto"):
         few = SIZES + ["stage[dno].steps=3", "stage[dno].schedule=constant", "stage[dno].prompts_per_step=8", "stage[dno].minibatches=2",
@@ -114,7 +92,7 @@ def check_rest():
     reward = [row["reward/mean"] for row in rows]
     assert sum(reward[-3:]) / 3 > sum(reward[:3]) / 3 + 0.03, reward
     assert all(row["mismatch/logprob_abs_max"] == 0 for row in rows)
-    killed_and_resumed("rest_killed", "rest", "rest", sets, 66)
+    same_run(train_killed("rest_killed", *sets, at=[66], recipe=recipe("rest")), "rest")
     print("rest: kept", kept[0], "to", kept[-1], "mean reward", sum(reward[:3]) / 3, "to", sum(reward[-3:]) / 3)
 
 

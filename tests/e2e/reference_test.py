@@ -2,11 +2,8 @@
 # ctest: TIMEOUT 600
 import os
 import shutil
-import signal
-import subprocess
-import time
 
-from hone_cli import HONE, TINY, checkpoints, hone, lines, metrics_without_timings, newest, sha256, train
+from hone_cli import TINY, hone, lines, newest, same_run, sha256, train, train_killed
 
 SETS = ["stage[0].steps=40", "stage[0].checkpoint_every=0", "stage[1].steps=8", "stage[1].checkpoint_every=3", "stage[1].epochs=2",
         "stage[1].entropy_coef=0.01", "evaluation.prompts=16"]
@@ -16,25 +13,9 @@ KINDS = {
 }
 
 
-def rows(folder):
-    path = folder + "/metrics.jsonl"
-    return open(path, "rb").read().count(b"\n") if os.path.exists(path) else 0
-
-
-def killed_at(folder, sets, row):
-    options = [option for item in sets for option in ("--set", item)]
-    process = subprocess.Popen([HONE, "train", TINY, "--out", folder, *options], stderr=subprocess.DEVNULL)
-    while process.poll() is None and rows(folder) < row:
-        time.sleep(0.002)
-    assert process.poll() is None, "the run ended before it could be killed"
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-
-
 for kind, sets in KINDS.items():
     whole, killed = f"{kind}_whole", f"{kind}_killed"
-    for folder in (whole, killed):
-        shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(whole, ignore_errors=True)
     train(whole, *SETS, *sets)
     stage = [row for row in lines(whole + "/metrics.jsonl") if row["stage"] == "rl"]
     assert len(stage) == 8
@@ -55,12 +36,7 @@ for kind, sets in KINDS.items():
     assert state == sorted(["noise_scale.json", "optimizer.safetensors", "run.json"] + extra), state
 
     # Past the stage's first checkpoint, so that the reference has to come back.
-    killed_at(killed, SETS + sets, 44)
-    hone("resume", killed)
-    assert checkpoints(killed) == checkpoints(whole)
-    for file in ("model.safetensors", "state/run.json"):
-        assert sha256(f"{newest(killed)}/{file}") == sha256(f"{newest(whole)}/{file}"), kind
-    assert metrics_without_timings(killed) == metrics_without_timings(whole)
+    same_run(train_killed(killed, *SETS, *sets, at=[44]), whole)
     print(kind, "killed and resumed: the same bytes; kl_ref", divergence[0], "->", divergence[-1])
 
 # The terms change what is learnt.

@@ -2,17 +2,14 @@
 import json
 import os
 import shutil
-import signal
-import subprocess
 import sys
-import time
 
-from hone_cli import HONE, TINY, hone, lines, metrics_without_timings, newest, sha256, train
+from hone_cli import TINY, hone, lines, same_run, train, train_killed
 
 SETS = ("stage[0].steps=60", "stage[1].advantage=remax", "stage[1].samples_per_prompt=1", "stage[1].steps=12",
         "stage[1].checkpoint_every=3", "stage[1].samples_every=1", "stage[1].evaluate_every=0", "evaluation.prompts=0")
 
-for name in ("first", "killed", "no_verdicts"):
+for name in ("first", "no_verdicts"):
     shutil.rmtree(name, ignore_errors=True)
 
 train("first", *SETS)
@@ -35,18 +32,7 @@ for row in rl:
 assert trained > 6, "hardly a step had something to learn from"
 
 # Killed and resumed, it is the same run.
-process = subprocess.Popen([HONE, "train", TINY, "--out", "killed", *[part for each in SETS for part in ("--set", each)]],
-                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-while process.poll() is None:
-    if os.path.exists("killed/metrics.jsonl") and open("killed/metrics.jsonl", "rb").read().count(b"\n") >= 67:
-        break
-    time.sleep(0.002)
-assert process.poll() is None, "the run ended before it could be killed"
-process.send_signal(signal.SIGKILL)
-process.wait()
-hone("resume", "killed")
-assert sha256(newest("killed") + "/model.safetensors") == sha256(newest("first") + "/model.safetensors")
-assert metrics_without_timings("killed") == metrics_without_timings("first")
+same_run(train_killed("killed", *SETS, at=[67]), "first")
 
 # Without verdicts on the greedy answers (here on any) nothing is trained, and the run says why.
 with open("verifier.py", "w", encoding="utf-8") as file:

@@ -1,38 +1,9 @@
 """A run is a function of its recipe: run twice, killed and resumed, or interrupted, it gives the same bytes."""
 # ctest: TIMEOUT 600
-import os
 import shutil
 import signal
-import subprocess
-import time
 
-from hone_cli import HONE, TINY, checkpoints, hone, lines, metrics_without_timings, newest, sha256, train
-
-
-def same_run(folder, expected):
-    assert checkpoints(folder) == checkpoints(expected)
-    for step in checkpoints(expected):
-        for file in ("model.safetensors", "tokenizer.model", "state/run.json"):
-            left, right = (os.path.join(run, "checkpoints", step, file) for run in (folder, expected))
-            assert sha256(left) == sha256(right), f"{left} and {right} differ"
-    assert metrics_without_timings(folder) == metrics_without_timings(expected)
-    assert sorted(os.listdir(folder + "/samples")) == sorted(os.listdir(expected + "/samples"))
-    for file in os.listdir(expected + "/samples"):
-        assert sha256(f"{folder}/samples/{file}") == sha256(f"{expected}/samples/{file}")
-
-
-def start(*arguments):
-    return subprocess.Popen([HONE, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-
-
-def rows(folder):
-    path = folder + "/metrics.jsonl"
-    return open(path, "rb").read().count(b"\n") if os.path.exists(path) else 0
-
-
-def wait_for_rows(process, folder, count):
-    while process.poll() is None and rows(folder) < count:
-        time.sleep(0.002)
+from hone_cli import TINY, hone, lines, metrics_without_timings, newest, same_run, sha256, start, train, train_killed, wait_for_rows
 
 
 for name in ("first", "second", "killed", "interrupted", "one_thread", "other_seed"):
@@ -51,19 +22,7 @@ train("one_thread", "threads=1")
 assert sha256(newest("one_thread") + "/model.safetensors") == sha256(newest("first") + "/model.safetensors")
 
 # SIGKILL in both stages, at moments that have nothing to do with checkpoints, then once more right after a resume.
-killed_at = []
-process = start("train", TINY, "--out", "killed")
-for count in (33, 97, 121, 128, 139):
-    wait_for_rows(process, "killed", count)
-    assert process.poll() is None, f"the run ended before it could be killed: {process.communicate()[1]}"
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    killed_at.append(rows("killed"))
-    process = start("resume", "killed")
-_, errors = process.communicate()
-assert process.returncode == 0, errors
-same_run("killed", expected)
-print("killed after steps", killed_at, "and resumed: the same bytes")
+same_run(train_killed("killed", at=(33, 97, 121, 128, 139)), expected)
 
 # SIGINT: the step is finished, a checkpoint written, the way on named.
 process = start("train", TINY, "--out", "interrupted")

@@ -10,17 +10,10 @@
 namespace hone {
 namespace {
 
-ModelConfig SmallConfig() {
-  ModelConfig config;
-  config.vocab_size = 23;
-  config.hidden_size = 24;
-  config.intermediate_size = 40;
+ModelConfig ThreeLayerConfig() {
+  ModelConfig config = TwoLayerConfig();
   config.layers = 3;
-  config.heads = 4;
-  config.kv_heads = 2;
-  config.head_dim = 6;
   config.max_position_embeddings = 256;
-  config.initializer_std = 0.3;
   return config;
 }
 
@@ -56,7 +49,7 @@ TEST(ActivationCheckpointing, SameBitsInEveryFamilyWithAndWithoutAdapters) {
     if (i % 3 == 0) groups.push_back({&prompts[i / 3], {}});
     groups.back().samples.push_back({.tokens = &answers[i]});
   }
-  for (const auto& [name, config] : EveryFamily(SmallConfig())) {
+  for (const auto& [name, config] : EveryFamily(ThreeLayerConfig())) {
     for (const char* lora : {"", "lora(rank=2, targets=all-linear)", "lora(rank=2, targets=down_proj)"}) {
       SCOPED_TRACE(absl::StrCat(name, " ", lora));
       const auto model = RandomModel(config, &pool, 3);
@@ -83,7 +76,7 @@ int64_t HeapBytes() {
 
 TEST(ActivationCheckpointing, ForwardKeepsOneInputALayer) {
   ThreadPool pool(1);
-  ModelConfig config = SmallConfig();
+  ModelConfig config = ThreeLayerConfig();
   config.layers = 12;
   const auto model = RandomModel(config, &pool, 3);
   const std::vector<TokenId> prompt(8, 1), answer(240, 2);

@@ -84,15 +84,8 @@ TEST(AdamW, ParametersWithoutGradientStay) {
 class NotFinite : public testing::Test {
  protected:
   NotFinite() : pool_(1) {
-    ModelConfig config;
-    config.vocab_size = 23;
-    config.hidden_size = 24;
-    config.intermediate_size = 40;
+    ModelConfig config = TwoLayerConfig();
     config.layers = 3;
-    config.heads = config.kv_heads = 2;
-    config.head_dim = 12;
-    config.max_position_embeddings = 64;
-    config.initializer_std = 0.3;
     model_ = RandomModel(config, &pool_, 3);
     stage_.loss = *BuildLoss("sft");
     stage_.schedule.peak = 0.01;

@@ -16,18 +16,9 @@ namespace {
 using kernels::WeightType;
 
 ModelConfig SmallConfig(bool tied) {
-  ModelConfig config;
+  ModelConfig config = TwoLayerConfig(tied);
   config.vocab_size = 37;
-  config.hidden_size = 24;
-  config.intermediate_size = 40;
-  config.layers = 2;
-  config.heads = 4;
-  config.kv_heads = 2;
-  config.head_dim = 6;
-  config.max_position_embeddings = 64;
   config.end_tokens = {2};
-  config.initializer_std = 0.3;
-  config.tie_word_embeddings = tied;
   return config;
 }
 

@@ -12,6 +12,7 @@
 #include "engine/base/tensor.h"
 #include "engine/ops.h"
 #include "tests/trainer/family_testing.h"
+#include "tests/trainer/finite_differences.h"
 #include "trainer/student.h"
 
 namespace hone {
@@ -20,17 +21,9 @@ namespace {
 constexpr int32_t kVocabulary = 23;
 
 ModelConfig SmallConfig(bool tied) {
-  ModelConfig config;
+  ModelConfig config = TwoLayerConfig(tied);
   config.vocab_size = kVocabulary;
-  config.hidden_size = 24;
-  config.intermediate_size = 40;
   config.layers = 4;
-  config.heads = 4;
-  config.kv_heads = 2;
-  config.head_dim = 6;
-  config.max_position_embeddings = 64;
-  config.initializer_std = 0.3;
-  config.tie_word_embeddings = tied;
   return config;
 }
 
@@ -168,26 +161,10 @@ void ExpectDifferences(bool tied, const DistillOptions& wanted) {
     const bool is_end = absl::StrContains(parameter.name, "embed") || absl::StrContains(parameter.name, "lm_head");
     ASSERT_EQ(parameter.value.grad().defined(), !is_end || options.parts == DistilledParts::kEverything);
     if (!parameter.value.grad().defined()) continue;
-    const std::vector<float> weights = PlainWeights(parameter, parameter.value),
-                             gradient = PlainWeights(parameter, parameter.value.grad());
-    std::vector<float> direction(weights.size());
-    double expected = 0;
-    for (size_t i = 0; i < direction.size(); ++i) {
-      direction[i] = random.Below(2) == 0 ? -1 : 1;
-      expected += double{gradient[i]} * direction[i];
-    }
-    const double h = 2e-3 / std::sqrt(static_cast<double>(direction.size()));
-    double sides[2];
-    Tensor value = parameter.value.detach();
-    for (const int side : {0, 1}) {
-      std::vector<float> moved = weights;
-      for (size_t i = 0; i < moved.size(); ++i) moved[i] += static_cast<float>((side == 0 ? -h : h) * direction[i]);
-      AssignPlainWeights(parameter, moved.data(), value);
-      sides[side] = distiller.Measure(world.Groups()).loss;
-    }
-    AssignPlainWeights(parameter, weights.data(), value);
-    // Losses are float32 numbers around 1: their difference over 2h is good to about 1e-7 / h.
-    EXPECT_NEAR((sides[1] - sides[0]) / (2 * h), expected, 0.02 * std::abs(expected) + 4e-7 / h) << parameter.name;
+    const std::vector<float> gradient = PlainWeights(parameter, parameter.value.grad());
+    const DirectionalSlope slope =
+        SlopeAlong(parameter, gradient, 2e-3, random, [&] { return distiller.Measure(world.Groups()).loss; });
+    EXPECT_NEAR(slope.measured, slope.expected, 0.02 * std::abs(slope.expected) + 4e-7 / slope.h) << parameter.name;
   }
 }
 

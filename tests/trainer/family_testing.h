@@ -12,6 +12,34 @@
 
 namespace hone {
 
+// Two layers whose sizes are no whole panels. Weights are far from uniform, so that a wrong row cannot hide.
+inline ModelConfig TwoLayerConfig(bool tied = true) {
+  ModelConfig config;
+  config.vocab_size = 23;
+  config.hidden_size = 24;
+  config.intermediate_size = 40;
+  config.layers = 2;
+  config.heads = 4;
+  config.kv_heads = 2;
+  config.head_dim = 6;
+  config.max_position_embeddings = 64;
+  config.initializer_std = 0.3;
+  config.tie_word_embeddings = tied;
+  return config;
+}
+
+// Twice as wide, and ends its answers.
+inline ModelConfig WideConfig() {
+  ModelConfig config = TwoLayerConfig();
+  config.vocab_size = 37;
+  config.hidden_size = 48;
+  config.intermediate_size = 72;
+  config.head_dim = 12;
+  config.max_position_embeddings = 128;
+  config.end_tokens = {2};
+  return config;
+}
+
 // `config` turned into each family's: (name, sizes).
 inline std::vector<std::pair<std::string, ModelConfig>> EveryFamily(const ModelConfig& config) {
   ModelConfig llama = config, biased = config, mistral = config, qwen2 = config, qwen3 = config;

@@ -10,24 +10,10 @@
 #include "engine/base/tensor.h"
 #include "recipes/build.h"
 #include "tests/trainer/family_testing.h"
+#include "tests/trainer/finite_differences.h"
 
 namespace hone {
 namespace {
-
-ModelConfig SmallConfig(bool tied) {
-  ModelConfig config;
-  config.vocab_size = 23;
-  config.hidden_size = 24;
-  config.intermediate_size = 40;
-  config.layers = 2;
-  config.heads = 4;
-  config.kv_heads = 2;
-  config.head_dim = 6;
-  config.max_position_embeddings = 64;
-  config.initializer_std = 0.3;
-  config.tie_word_embeddings = tied;
-  return config;
-}
 
 struct Data {
   std::vector<std::vector<TokenId>> prompts, answers;
@@ -98,26 +84,9 @@ void ExpectDifferences(const ModelConfig& config, const std::string& loss) {
   Learner learner(model.get(), stage);
   for (size_t p = 0; p < model->parameters().size(); ++p) {
     Parameter& parameter = model->parameters()[p];
-    // Along a random direction of this parameter: (L(w + h u) - L(w - h u)) / 2h = gradient . u
-    std::vector<float> weights = PlainWeights(parameter, parameter.value), direction(weights.size());
-    double expected = 0;
-    for (size_t i = 0; i < direction.size(); ++i) {
-      direction[i] = random.Below(2) == 0 ? -1 : 1;
-      expected += double{gradients[p][i]} * direction[i];
-    }
-    const double h = 2e-3 / std::sqrt(static_cast<double>(direction.size()));
-    double sides[2];
-    for (const int side : {0, 1}) {
-      std::vector<float> moved = weights;
-      for (size_t i = 0; i < moved.size(); ++i) moved[i] += static_cast<float>((side == 0 ? -h : h) * direction[i]);
-      Tensor value = parameter.value.detach();
-      AssignPlainWeights(parameter, moved.data(), value);
-      sides[side] = learner.Update(groups, 0).loss;
-      AssignPlainWeights(parameter, weights.data(), value);
-    }
-    const double measured = (sides[1] - sides[0]) / (2 * h);
-    // Losses are float32 numbers around 1: their difference over 2h is good to about 1e-7 / h.
-    EXPECT_NEAR(measured, expected, 0.02 * std::abs(expected) + 4e-7 / h) << parameter.name;
+    const DirectionalSlope slope =
+        SlopeAlong(parameter, gradients[p], 2e-3, random, [&] { return learner.Update(groups, 0).loss; });
+    EXPECT_NEAR(slope.measured, slope.expected, 0.02 * std::abs(slope.expected) + 4e-7 / slope.h) << parameter.name;
   }
 }
 
@@ -125,13 +94,13 @@ TEST(Gradient, MatchesFiniteDifferencesThroughTheWholeModel) {
   for (const char* loss : {"sft", "reinforce", "ppo_clip(clip_low=0.9, clip_high=1000)"}) {
     for (const bool tied : {true, false}) {
       SCOPED_TRACE(absl::StrCat(loss, tied ? ", tied" : ", untied"));
-      ExpectDifferences(SmallConfig(tied), loss);
+      ExpectDifferences(TwoLayerConfig(tied), loss);
     }
   }
 }
 
 TEST(Gradient, OfEveryFamily) {
-  for (const auto& [name, config] : EveryFamily(SmallConfig(true))) {
+  for (const auto& [name, config] : EveryFamily(TwoLayerConfig())) {
     SCOPED_TRACE(name);
     ExpectDifferences(config, "sft");
   }
@@ -139,7 +108,7 @@ TEST(Gradient, OfEveryFamily) {
 
 TEST(Learner, GradientDoesNotDependOnSplitOrderOrPacking) {
   ThreadPool pool(2);
-  const auto model = NewLlama(SmallConfig(true), &pool);
+  const auto model = NewLlama(TwoLayerConfig(), &pool);
   InitializeWeights(*model, 3);
   const Data data = Data::Make();
   std::vector<TrainGroup> groups = data.Groups(), reversed(groups.rbegin(), groups.rend()), singles;
@@ -170,7 +139,7 @@ TEST(Learner, GradientDoesNotDependOnSplitOrderOrPacking) {
 
 TEST(Learner, OneAdamWStepIsTheFormula) {
   ThreadPool pool(1);
-  const auto model = NewLlama(SmallConfig(true), &pool);
+  const auto model = NewLlama(TwoLayerConfig(), &pool);
   InitializeWeights(*model, 3);
   const Data data = Data::Make();
   Stage stage = MakeStage("sft", 0.01);
@@ -194,7 +163,7 @@ TEST(Learner, OneAdamWStepIsTheFormula) {
 
 TEST(Learner, MismatchIsMeasuredOnlyOnPolicy) {
   ThreadPool pool(1);
-  const auto model = NewLlama(SmallConfig(true), &pool);
+  const auto model = NewLlama(TwoLayerConfig(), &pool);
   InitializeWeights(*model, 3);
   const Data data = Data::Make();
   const Stage stage = MakeStage("ppo_clip", 0);

@@ -15,6 +15,7 @@
 #include "engine/safetensors.h"
 #include "recipes/build.h"
 #include "tests/trainer/family_testing.h"
+#include "tests/trainer/finite_differences.h"
 #include "trainer/batch.h"
 #include "trainer/learner.h"
 #include "trainer/reference.h"
@@ -25,21 +26,6 @@ namespace {
 using testing::HasSubstr;
 
 constexpr char kBase[] = "the/base";
-
-ModelConfig SmallConfig() {
-  ModelConfig config;
-  config.vocab_size = 37;
-  config.hidden_size = 48;
-  config.intermediate_size = 72;
-  config.layers = 2;
-  config.heads = 4;
-  config.kv_heads = 2;
-  config.head_dim = 12;
-  config.max_position_embeddings = 128;
-  config.end_tokens = {2};
-  config.initializer_std = 0.3;
-  return config;
-}
 
 LoraOptions Options(const std::string& spec) { return *BuildLora(spec); }
 
@@ -81,7 +67,7 @@ double Distance(const std::vector<float>& a, const std::vector<float>& b) {
 
 class Lora : public testing::TestWithParam<std::pair<std::string, ModelConfig>> {};
 
-INSTANTIATE_TEST_SUITE_P(Families, Lora, testing::ValuesIn(EveryFamily(SmallConfig())),
+INSTANTIATE_TEST_SUITE_P(Families, Lora, testing::ValuesIn(EveryFamily(WideConfig())),
                          [](const auto& info) { return info.param.first; });
 
 TEST_P(Lora, GeneratorAndTrainerHaveTheSameBits) {
@@ -204,30 +190,15 @@ TEST_P(Lora, GradientMatchesFiniteDifferences) {
   RandomSequence random(9, RandomStream::kOrder, 0);
   for (Parameter& parameter : model->adapter()->parameters) {
     const std::vector<float> gradient = PlainWeights(parameter, parameter.value.grad());
-    const std::vector<float> weights = PlainWeights(parameter, parameter.value);
-    std::vector<float> direction(weights.size());
-    double expected = 0;
-    for (size_t i = 0; i < direction.size(); ++i) {
-      direction[i] = random.Below(2) == 0 ? -1 : 1;
-      expected += double{gradient[i]} * direction[i];
-    }
-    const double h = 2e-3 / std::sqrt(static_cast<double>(direction.size()));
-    double sides[2];
-    Tensor value = parameter.value.detach();
-    for (const int side : {0, 1}) {
-      std::vector<float> moved = weights;
-      for (size_t i = 0; i < moved.size(); ++i) moved[i] += static_cast<float>((side == 0 ? -h : h) * direction[i]);
-      AssignPlainWeights(parameter, moved.data(), value);
-      sides[side] = learner.Update(data.groups, 0).loss;
-      AssignPlainWeights(parameter, weights.data(), value);
-    }
-    EXPECT_NEAR((sides[1] - sides[0]) / (2 * h), expected, 0.02 * std::abs(expected) + 1.5e-6 / h) << parameter.name;
+    const DirectionalSlope slope =
+        SlopeAlong(parameter, gradient, 2e-3, random, [&] { return learner.Update(data.groups, 0).loss; });
+    EXPECT_NEAR(slope.measured, slope.expected, 0.02 * std::abs(slope.expected) + 1.5e-6 / slope.h) << parameter.name;
   }
 }
 
 TEST(LoraLearner, OnlyAdaptersLearn) {
   ThreadPool pool(1);
-  const auto model = RandomModel(SmallConfig(), &pool, 7);
+  const auto model = RandomModel(WideConfig(), &pool, 7);
   std::vector<std::vector<float>> before;
   for (const Parameter& parameter : model->parameters()) before.push_back(PlainWeights(parameter, parameter.value));
   AttachLora(*model, Options("lora(rank=2, targets=q_proj+down_proj)"), kBase, 5);
@@ -268,7 +239,7 @@ TEST(LoraOptions, DefaultsTargetsAndErrors) {
 
 TEST(LoraOptions, CountsWhatItAdds) {
   ThreadPool pool(1);
-  for (const auto& [name, config] : EveryFamily(SmallConfig())) {
+  for (const auto& [name, config] : EveryFamily(WideConfig())) {
     for (const char* spec : {"lora(rank=3)", "lora(rank=2, targets=all-linear)", "lora(targets=k_proj+down_proj)"}) {
       const auto model = RandomModel(config, &pool, 1);
       AttachLora(*model, Options(spec), kBase, 5);
@@ -282,7 +253,7 @@ TEST(LoraOptions, CountsWhatItAdds) {
 // PEFT's documented names: base_model.model. + the module's name in the model + .lora_A.weight [r, in] and .lora_B.weight [out, r].
 TEST(PeftFiles, NamesShapesAndTheWayBack) {
   ThreadPool pool(1);
-  const auto model = RandomModel(SmallConfig(), &pool, 7), other = RandomModel(SmallConfig(), &pool, 7);
+  const auto model = RandomModel(WideConfig(), &pool, 7), other = RandomModel(WideConfig(), &pool, 7);
   AttachRandom(*model, "lora(rank=3, alpha=1.5, targets=v_proj+down_proj)");
   ASSERT_TRUE(MakeFolder("adapter").ok());
   ASSERT_TRUE(SaveAdapter(*model->adapter(), "adapter").ok());
@@ -307,7 +278,7 @@ TEST(PeftFiles, NamesShapesAndTheWayBack) {
   EXPECT_EQ(Scores(*other, data), Scores(*model, data));
 
   // Of other modules: refused by name.
-  const auto third = RandomModel(SmallConfig(), &pool, 7), fourth = RandomModel(SmallConfig(), &pool, 7);
+  const auto third = RandomModel(WideConfig(), &pool, 7), fourth = RandomModel(WideConfig(), &pool, 7);
   AttachLora(*third, Options("lora(rank=3)"), kBase, 1);
   EXPECT_THAT(std::string(FillAdapter("adapter", *third).message()), HasSubstr("q_proj.lora_A.weight"));
   AttachLora(*fourth, Options("lora(rank=3, targets=v_proj)"), kBase, 1);

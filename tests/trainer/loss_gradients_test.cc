@@ -11,6 +11,7 @@
 #include "engine/base/tensor.h"
 #include "recipes/build.h"
 #include "tests/trainer/family_testing.h"
+#include "tests/trainer/finite_differences.h"
 #include "trainer/learner.h"
 
 namespace hone {
@@ -18,20 +19,6 @@ namespace {
 
 constexpr uint32_t kVocabulary = 23;
 constexpr int kSamples = 4;  // of each prompt: two pairs
-
-ModelConfig SmallConfig() {
-  ModelConfig config;
-  config.vocab_size = kVocabulary;
-  config.hidden_size = 24;
-  config.intermediate_size = 40;
-  config.layers = 2;
-  config.heads = 4;
-  config.kv_heads = 2;
-  config.head_dim = 6;
-  config.max_position_embeddings = 64;
-  config.initializer_std = 0.3;
-  return config;
-}
 
 // Three prompts with four answers each, of 1 .. 9 tokens, the first of one token. They were sampled, and are referred to, under policies
 // within a ratio of e of the model's own.
@@ -136,34 +123,17 @@ void ExpectDifferences(Model& model, const std::vector<TrainGroup>& groups, cons
   Learner learner(&model, stage);
   for (size_t p = 0; p < model.parameters().size(); ++p) {
     Parameter& parameter = model.parameters()[p];
-    // Along a random direction of this parameter: (L(w + h u) - L(w - h u)) / 2h = gradient . u
-    const std::vector<float> weights = PlainWeights(parameter, parameter.value);
-    std::vector<float> direction(weights.size());
-    double expected = 0;
-    for (size_t i = 0; i < direction.size(); ++i) {
-      direction[i] = random.Below(2) == 0 ? -1 : 1;
-      expected += double{gradient[p][i]} * direction[i];
-    }
-    const double h = 2e-3 / std::sqrt(static_cast<double>(direction.size()));
-    double sides[2], size = 0;
-    for (const int side : {0, 1}) {
-      std::vector<float> moved = weights;
-      for (size_t i = 0; i < moved.size(); ++i) moved[i] += static_cast<float>((side == 0 ? -h : h) * direction[i]);
-      Tensor value = parameter.value.detach();
-      AssignPlainWeights(parameter, moved.data(), value);
-      sides[side] = learner.Update(groups, 0).loss;
-      size = std::max(size, std::abs(sides[side]));
-      AssignPlainWeights(parameter, weights.data(), value);
-    }
-    const double measured = (sides[1] - sides[0]) / (2 * h);
-    // Losses are float32 numbers: their difference over 2h is good to about 1e-7 of their size / h.
-    EXPECT_NEAR(measured, expected, 0.02 * std::abs(expected) + 4e-7 * std::max(size, 1.0) / h) << parameter.name;
+    const DirectionalSlope slope =
+        SlopeAlong(parameter, gradient[p], 2e-3, random, [&] { return learner.Update(groups, 0).loss; });
+    EXPECT_NEAR(slope.measured, slope.expected,
+                0.02 * std::abs(slope.expected) + 4e-7 * std::max(slope.size, 1.0) / slope.h)
+        << parameter.name;
   }
 }
 
 TEST(LossGradient, MatchesFiniteDifferencesThroughTheWholeModel) {
   ThreadPool pool(1);  // what is as small as this waits for other threads most of the time
-  const auto model = RandomModel(SmallConfig(), &pool, 3);
+  const auto model = RandomModel(TwoLayerConfig(), &pool, 3);
   const Data data(*model);
   const std::vector<TrainGroup> groups = data.Groups();
   for (const std::string& name : EveryLoss()) {
@@ -174,7 +144,7 @@ TEST(LossGradient, MatchesFiniteDifferencesThroughTheWholeModel) {
 
 TEST(LossGradient, OfKlAndEntropyTermsMatchesFiniteDifferences) {
   ThreadPool pool(1);
-  const auto model = RandomModel(SmallConfig(), &pool, 3);
+  const auto model = RandomModel(TwoLayerConfig(), &pool, 3);
   const Data data(*model);
   const auto stage_with = [](const std::string& kl, double entropy_coef) {
     Stage stage = MakeStage("reinforce(aggregation=seq_mean_token_mean)");
@@ -196,7 +166,7 @@ TEST(LossGradient, OfKlAndEntropyTermsMatchesFiniteDifferences) {
 
 TEST(LossGradient, DoesNotDependOnSplitOrderOrPacking) {
   ThreadPool pool(2);
-  const auto model = RandomModel(SmallConfig(), &pool, 3);
+  const auto model = RandomModel(TwoLayerConfig(), &pool, 3);
   const Data data(*model);
   const std::vector<TrainGroup> groups = data.Groups();
   for (const std::string& name : EveryLoss()) {
@@ -227,7 +197,7 @@ TEST(LossGradient, DoesNotDependOnSplitOrderOrPacking) {
 // A group of one answer of one token, which is where means over others, or over tokens, divide by zero.
 TEST(LossGradient, IsFiniteForOneSampleOfOneToken) {
   ThreadPool pool(1);
-  const auto model = RandomModel(SmallConfig(), &pool, 3);
+  const auto model = RandomModel(TwoLayerConfig(), &pool, 3);
   const Data data(*model);
   for (const std::string& name : EveryLoss()) {
     const Stage stage = MakeStage(name);
@@ -243,7 +213,7 @@ TEST(LossGradient, IsFiniteForOneSampleOfOneToken) {
 // Inside its bounds, the gradient of cispo is that of the plain ratio.
 TEST(LossGradient, CispoInsideItsBoundsIsTheRatiosGradient) {
   ThreadPool pool(2);
-  const auto model = RandomModel(SmallConfig(), &pool, 3);
+  const auto model = RandomModel(TwoLayerConfig(), &pool, 3);
   const Data data(*model);
   const Gradient weighed = GradientOf(*model, data.Groups(), MakeStage("cispo(clip_low=1, clip_high=1000)"));
   const Gradient ratio = GradientOf(*model, data.Groups(), MakeStage("ppo_clip(clip_low=1, clip_high=1000)"));

@@ -12,6 +12,7 @@
 
 #include "engine/base/tensor.h"
 #include "recipes/build.h"
+#include "tests/trainer/tensors.h"
 
 namespace hone {
 namespace {
@@ -20,17 +21,6 @@ using ::testing::ElementsAre;
 using ::testing::FloatNear;
 using ::testing::HasSubstr;
 using ::testing::Pointwise;
-
-Tensor ToTensor(const std::vector<float>& values) {
-  Tensor tensor = at::empty({static_cast<int64_t>(values.size())}, at::kFloat);
-  std::copy(values.begin(), values.end(), tensor.mutable_data_ptr<float>());
-  return tensor;
-}
-
-std::vector<float> ToVector(const Tensor& tensor) {
-  const Tensor floats = tensor.to(at::kFloat).contiguous();
-  return {floats.const_data_ptr<float>(), floats.const_data_ptr<float>() + floats.numel()};
-}
 
 struct Result {
   std::vector<float> values, gradient, clipped;

@@ -25,6 +25,7 @@
 #include "engine/base/tensor.h"
 #include "recipes/build.h"
 #include "rollout/evaluation.h"
+#include "tests/trainer/tensors.h"
 #include "trainer/advantage.h"
 #include "trainer/kl.h"
 #include "trainer/loss.h"
@@ -148,12 +149,6 @@ Tokens MaskedIn(const Json& oracle) {
     tokens.lengths.push_back(length);
   }
   return tokens;
-}
-
-Tensor ToTensor(const std::vector<float>& values) {
-  Tensor tensor = at::empty({static_cast<int64_t>(values.size())}, at::kFloat);
-  std::copy(values.begin(), values.end(), tensor.mutable_data_ptr<float>());
-  return tensor;
 }
 
 std::string LossSpec(const Json& oracle) {

@@ -13,6 +13,7 @@
 #include "engine/base/tensor.h"
 #include "recipes/build.h"
 #include "tests/trainer/family_testing.h"
+#include "tests/trainer/tensors.h"
 #include "trainer/learner.h"
 #include "trainer/mismatched_kl.h"
 #include "trainer/pairs.h"
@@ -25,12 +26,6 @@ using ::testing::ElementsAre;
 using ::testing::FloatNear;
 using ::testing::HasSubstr;
 using ::testing::Pointwise;
-
-Tensor ToTensor(const std::vector<float>& values) {
-  Tensor tensor = at::empty({static_cast<int64_t>(values.size())}, at::kFloat);
-  std::copy(values.begin(), values.end(), tensor.mutable_data_ptr<float>());
-  return tensor;
-}
 
 struct Result {
   std::vector<float> values, gradient;
@@ -164,23 +159,9 @@ TEST(PreferenceStats, CountsAsTrlDoes) {
 
 // ---- Through the model -------------------------------------------------------------------------------------------
 
-ModelConfig SmallConfig() {
-  ModelConfig config;
-  config.vocab_size = 23;
-  config.hidden_size = 24;
-  config.intermediate_size = 40;
-  config.layers = 2;
-  config.heads = 4;
-  config.kv_heads = 2;
-  config.head_dim = 6;
-  config.max_position_embeddings = 64;
-  config.initializer_std = 0.3;
-  return config;
-}
-
 TEST(PreferenceBatch, APairSharesItsPromptsRows) {
   ThreadPool pool(1);
-  const auto model = RandomModel(SmallConfig(), &pool, 3);
+  const auto model = RandomModel(TwoLayerConfig(), &pool, 3);
   const std::vector<TokenId> prompt(21, 4), other(3, 5), better = {1, 2, 3}, worse = {1, 2, 9, 8, 7}, single = {6};
   const auto reference = [](const std::vector<TokenId>& tokens) { return std::vector<float>(tokens.size(), -2); };
   const std::vector<float> f3 = reference(better), f5 = reference(worse), f1 = reference(single);

@@ -14,21 +14,6 @@
 namespace hone {
 namespace {
 
-ModelConfig SmallConfig() {
-  ModelConfig config;
-  config.vocab_size = 23;
-  config.hidden_size = 24;
-  config.intermediate_size = 40;
-  config.layers = 2;
-  config.heads = 4;
-  config.kv_heads = 2;
-  config.head_dim = 6;
-  config.max_position_embeddings = 64;
-  config.initializer_std = 0.3;
-  config.tie_word_embeddings = true;
-  return config;
-}
-
 const std::vector<TokenId> kPrompt = {1, 4, 9};
 const std::vector<std::vector<TokenId>> kAnswers = {{3, 7, 2}, {5}, {11, 2}};
 
@@ -60,7 +45,7 @@ std::vector<float> Flat(const std::vector<std::vector<float>>& lists) {
 
 TEST(Reference, OfTheStartKeepsItsBitsWhileThePolicyMoves) {
   ThreadPool pool(1);
-  const auto policy = RandomModel(SmallConfig(), &pool, 3);
+  const auto policy = RandomModel(TwoLayerConfig(), &pool, 3);
   const std::vector<float> before = ScoreGroups(*policy, Groups(), 1000);
   auto reference = ReferencePolicy::New({ReferenceKind::kStart}, *policy, nullptr);
   ASSERT_TRUE(reference.ok()) << reference.status();
@@ -75,7 +60,7 @@ TEST(Reference, OfTheStartKeepsItsBitsWhileThePolicyMoves) {
 
 TEST(Reference, FillsSamplesThatHaveAVerdict) {
   ThreadPool pool(1);
-  const auto policy = RandomModel(SmallConfig(), &pool, 3);
+  const auto policy = RandomModel(TwoLayerConfig(), &pool, 3);
   const auto reference = ReferencePolicy::New({ReferenceKind::kStart}, *policy, nullptr);
   std::vector<Group> groups(2);
   for (Group& group : groups) group.prompt.tokens = kPrompt;
@@ -96,7 +81,7 @@ TEST(Reference, FillsSamplesThatHaveAVerdict) {
 // decay 0.75, the policy moves by 0.4 and then stays: the reference is 0.1, then 0.175 away from where it began.
 TEST(Reference, OfAnAverageFollowsAndResumes) {
   ThreadPool pool(1);
-  const auto policy = RandomModel(SmallConfig(), &pool, 3);
+  const auto policy = RandomModel(TwoLayerConfig(), &pool, 3);
   const ReferenceOptions options{ReferenceKind::kEma, "", 0.75};
   const auto began = WeightsOf(*policy);
   auto reference = ReferencePolicy::New(options, *policy, nullptr);
@@ -123,7 +108,7 @@ TEST(Reference, OfAnAverageFollowsAndResumes) {
 
 TEST(Reference, OfTheStartOfANewModelComesFromItsSeed) {
   ThreadPool pool(1);
-  const auto policy = std::move(NewModel(SmallConfig(), &pool)).value();
+  const auto policy = std::move(NewModel(TwoLayerConfig(), &pool)).value();
   InitializeWeights(*policy, 8);
   const auto began = WeightsOf(*policy);
   Shift(*policy, 0.1f);
@@ -135,7 +120,7 @@ TEST(Reference, OfTheStartOfANewModelComesFromItsSeed) {
 
 TEST(Reference, MissingModelsAndStatesAreNamed) {
   ThreadPool pool(1);
-  const auto policy = RandomModel(SmallConfig(), &pool, 3);
+  const auto policy = RandomModel(TwoLayerConfig(), &pool, 3);
   const StageStart start{"no/stage", 0, "no/checkpoint"};
   const auto message = [&](const ReferenceOptions& options) {
     return std::string(ReferencePolicy::New(options, *policy, &start).status().message());

@@ -14,20 +14,11 @@
 
 namespace hone {
 
-constexpr int32_t kSmallVocabulary = 23;
+constexpr int32_t kSmallVocabulary = 23;  // TwoLayerConfig's
 
 inline std::unique_ptr<Model> SmallPolicy(ThreadPool* pool, double initializer_std = 0.3) {
-  ModelConfig config;
-  config.vocab_size = kSmallVocabulary;
-  config.hidden_size = 24;
-  config.intermediate_size = 40;
-  config.layers = 2;
-  config.heads = 4;
-  config.kv_heads = 2;
-  config.head_dim = 6;
-  config.max_position_embeddings = 64;
+  ModelConfig config = TwoLayerConfig(/*tied=*/false);
   config.initializer_std = initializer_std;
-  config.tie_word_embeddings = false;
   return RandomModel(config, pool, 3);
 }
 
