@@ -45,9 +45,10 @@ const std::vector<std::string>& LoraTargets() {
   return targets;
 }
 
-// Queries and values: what the paper found best for a given number of weights (section 7.1), and PEFT's default for these families.
-// alpha / rank = 2 is the paper's own setting for GPT-2 (alpha 32) near this rank; a rank of 16 is far above the few bits that a verdict
-// tells a policy gradient (https://thinkingmachines.ai/blog/lora, which takes alpha 32 as well, and finds all-linear better with much data).
+// Queries and values: what the paper found best of attention's matrices for a given number of weights (section 7.1), and PEFT's default for
+// these families. Rank 16 and alpha 32 are what the paper's code has for DeBERTa; PEFT begins with 8 and 8. A rank of 16 is far above the
+// few bits that a verdict tells a policy gradient (https://thinkingmachines.ai/blog/lora, which takes alpha 32 as well, and finds all-linear
+// better).
 absl::StatusOr<LoraOptions> ReadLora(Spec& spec) {
   LoraOptions options;
   options.rank = static_cast<int32_t>(spec.Int("rank", 16, 1, 4096));

@@ -26,7 +26,7 @@ absl::StatusOr<std::optional<double>> ReadNoNoiseScale(Spec& spec) {
 }
 
 absl::StatusOr<std::optional<double>> ReadSimpleNoiseScale(Spec& spec) {
-  // About 20 updates: the paper smooths without naming a number; a single estimate is off by its own size.
+  // Our choice: about 20 updates. A single estimate is off by its own size.
   const double decay = spec.Double("decay", 0.95, 0, 0.9999999);
   HONE_RETURN_IF_ERROR(spec.Finish());
   return std::optional<double>(decay);

@@ -27,7 +27,7 @@ absl::StatusOr<PolicyEwmaOptions> ReadNoPolicyEwma(Spec& spec) {
 
 absl::StatusOr<PolicyEwmaOptions> ReadPolicyEwma(Spec& spec) {
   PolicyEwmaOptions options;
-  // The paper's default: an age of 8 optimizer steps.
+  // The paper's default: an age of 8 optimizer steps, as many as an epoch has minibatches.
   options.beta_prox = spec.Double("beta_prox", 0.889, 1e-6, 0.9999999);
   options.divide_batch = spec.Double("divide_batch", options.divide_batch, 1e-6, 1e6);
   HONE_RETURN_IF_ERROR(spec.Finish());

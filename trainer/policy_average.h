@@ -25,8 +25,8 @@ struct PolicyEwmaOptions {
 absl::StatusOr<PolicyEwmaOptions> ReadNoPolicyEwma(Spec& spec);
 absl::StatusOr<PolicyEwmaOptions> ReadPolicyEwma(Spec& spec);
 
-// What the paper changes with the batch (section 3), so that learning as a function of samples stays the same as long as batches
-// are small beside the gradient noise scale.
+// What the paper changes with the batch (sections 3.2 and 4), so that learning as a function of samples stays the same as long as batches
+// are small beside the gradient noise scale and each sample is used in one epoch.
 struct BatchSizeSettings {
   double learning_rate = 0;
   double beta1 = 0, beta2 = 0;  // Adam's
@@ -34,7 +34,8 @@ struct BatchSizeSettings {
 };
 
 // Settings for a batch divided by c > 0: learning_rate / sqrt(c), beta1^(1/c), beta2^(1/c), and a beta_prox whose age in steps,
-// 1 / (1 - beta_prox) - 1, is c times as large. Where advantages are whitened, the paper also takes c times as many steps for their mean and
+// 1 / (1 - beta_prox) - 1, is c times as large. (Adam's betas matter little, and most of the paper's experiments leave them; it takes Adam's
+// epsilon for negligible, so that stays.) Where advantages are whitened, the paper also takes c times as many steps for their mean and
 // deviation; Hone whitens by step, so a batch to be divided should be large enough for that.
 BatchSizeSettings ForDividedBatch(const BatchSizeSettings& settings, double c);
 

@@ -109,7 +109,7 @@ absl::StatusOr<KeepRule> ReadKeepRule(absl::string_view text, std::string* resol
   HONE_ASSIGN_OR_RETURN(Spec spec, Spec::Parse(text));
   KeepRule rule;
   if (spec.name() == "rising") {
-    // For scores of 0 to 1. The paper's thresholds rise from 0 to 0.99 (section 4).
+    // Thresholds that rise are the paper's; from 0 to 0.99, for scores of 0 to 1, is our choice.
     rule.first = spec.Double("first", 0, -kMaxScore, kMaxScore);
     rule.last = spec.Double("last", 0.99, -kMaxScore, kMaxScore);
   } else if (spec.name() == "constant") {

@@ -1,4 +1,4 @@
-// Generalized advantage estimation, https://arxiv.org/abs/1506.02438, eq. 16, with the values of a value model:
+// Generalized advantage estimation, https://arxiv.org/abs/1506.02438, with the values of a value model:
 // delta_t = r_t + gamma V_{t+1} - V_t, A_t = delta_t + gamma lam A_{t+1}, beyond the last token V = A = 0. The verdict is the reward of the last
 // token, penalties are negative rewards of each. The value model learns the returns A + V, from before whitening.
 #include "engine/base/check.h"
@@ -9,7 +9,7 @@ namespace {
 
 struct GaeOptions {
   double gamma = 1;    // answers end, and the verdict comes at the end: verl, TRL, OpenRLHF
-  double lam = 0.95;   // https://arxiv.org/abs/2009.01325, TRL and ROLL; verl and OpenRLHF have 1
+  double lam = 0.95;   // https://arxiv.org/abs/1707.06347, table 3, TRL and ROLL; verl and OpenRLHF have 1
   bool whiten = true;  // over all tokens of the batch: verl, TRL
 };
 

@@ -1,4 +1,4 @@
-// On-Policy RL with Optimal reward baseline, https://arxiv.org/abs/2505.23585, eq. 9: the baseline of least variance, were a longer answer's
+// On-Policy RL with Optimal reward baseline, https://arxiv.org/abs/2505.23585: the baseline of least variance, were a longer answer's
 // gradient larger in proportion: A_i = R_i - sum(length R) / sum(length), over the group.
 #include "trainer/advantage.h"
 

@@ -1,5 +1,5 @@
-// REINFORCE++, https://arxiv.org/abs/2501.03262, section 3: no baseline but the whole batch. Each token's return-to-go, whitened over all
-// tokens of the batch.
+// REINFORCE++, https://arxiv.org/abs/2501.03262 (version 2, eq. 10): no baseline but the whole batch. Each token's return-to-go, whitened
+// over all tokens of the batch.
 #include "trainer/advantage.h"
 
 namespace hone {

@@ -1,7 +1,8 @@
 // REINFORCE++ with the group's mean as baseline, https://arxiv.org/abs/2501.03262, which is DLER's batch-wise normalisation
 // (https://arxiv.org/abs/2510.15110): R_i - mean_g on every token, whitened over all tokens of the batch. One scale for the batch instead
 // of GRPO's for each group, so that a group of nearly equal rewards does not count as much as one that disagrees. After whitening,
-// groups of equal rewards have a small advantage too, the batch's mean being subtracted from them as well.
+// groups of equal rewards have a small advantage too, the batch's mean being subtracted from them as well. DLER's is that of its code,
+// dler_slurm.sh.
 #include <map>
 
 #include "trainer/advantage.h"

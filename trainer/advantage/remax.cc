@@ -1,6 +1,7 @@
-// ReMax, https://arxiv.org/abs/2310.10505, eq. 7: the baseline is the reward of the answer that the policy finds likeliest, one a prompt
+// ReMax, https://arxiv.org/abs/2310.10505: the baseline is the reward of the answer that the policy finds likeliest, one a prompt
 // whatever the number of samples: A_i = R_i - R(greedy). Needs no peers and no value model. Penalties of tokens count from each token on,
-// as in its code and verl. Without a verdict on the greedy answer there is no baseline, and the prompt's samples get 0.
+// as in verl; in the authors' code a token bears its own alone, and the reward is discounted by 0.99 a token. Without a verdict on the
+// greedy answer there is no baseline, and the prompt's samples get 0.
 #include "trainer/advantage.h"
 
 namespace hone {

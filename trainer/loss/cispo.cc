@@ -1,4 +1,4 @@
-// Clipped importance-sampling weights, https://arxiv.org/abs/2506.13585, eq. 4: the weight is clipped, not the update, so that rare tokens
+// Clipped importance-sampling weights, https://arxiv.org/abs/2506.13585, eq. 4 and 5: the weight is clipped, not the update, so that rare tokens
 // that turn a chain of thought keep their gradient: -constant(clip(r, 1 - low, 1 + high)) A l, r = exp(l - o).
 #include <ATen/ops/clamp.h>
 
@@ -26,7 +26,8 @@ class Cispo : public TokenLoss {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Loss>> NewCispo(Spec& spec) {
-  // From 1 on there is no lower bound, as in the paper. The upper one, which it does not give, is TRL's advice of at most 5 times.
+  // From 1 on there is no lower bound, as in the paper. The upper one, which it does not give, is TRL's
+  // advice of at most 5 times, after https://arxiv.org/abs/2510.13786.
   const double low = spec.Double("clip_low", 1, 0, 1e6);
   const double high = spec.Double("clip_high", 4, 0, 1e6);
   HONE_ASSIGN_OR_RETURN(const AggregationOptions aggregation, ReadAggregation(spec));

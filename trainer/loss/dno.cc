@@ -1,8 +1,8 @@
-// Direct Nash Optimization, https://arxiv.org/abs/2404.03715, algorithm 1. The policy plays against itself: r is an answer's win rate
+// Direct Nash Optimization, https://arxiv.org/abs/2404.03715, algorithm 1, eq. 8. The policy plays against itself: r is an answer's win rate
 // against the other answers to its prompt, and the policy's log-ratios are regressed on r by a binary cross-entropy,
 //   p = sigmoid(r_1 - r_2),   -p log sigmoid(eta D) - (1 - p) log sigmoid(-eta D),   D = d_1 - d_2,
 // d the log-ratio to the policy that sampled the answers: each step's samples are an iteration of the algorithm. With labels=hard p is 1,
-// which is the contrastive step of the paper's practical algorithm (DPO against the last iteration, section 4).
+// which is the contrastive step of the paper's practical algorithm (DPO against the last iteration, section 4, eq. 13).
 #include <ATen/ops/log_sigmoid.h>
 #include <ATen/ops/ones_like.h>
 #include <ATen/ops/sigmoid.h>
@@ -15,7 +15,7 @@ namespace hone {
 namespace {
 
 struct DnoOptions {
-  double eta = 0.1;  // as DPO's beta, which it is in the practical algorithm
+  double eta = 0.1;  // the paper's beta of the practical algorithm, section 5.1: 0.1 or 0.05
   bool soft_labels = true;
 };
 

@@ -1,5 +1,5 @@
 // Sequence likelihood calibration's hinge (SLiC, https://arxiv.org/abs/2305.10425) on log-ratios, as in RSO,
-// https://arxiv.org/abs/2309.06657, eq. 9: max(0, 1 - beta D), D = (log-ratio of the better answer) - (of the worse).
+// https://arxiv.org/abs/2309.06657, there "hinge-norm": max(0, 1 - beta D), D = (log-ratio of the better answer) - (of the worse).
 #include <ATen/ops/relu.h>
 
 #include "engine/base/tensor.h"
@@ -10,7 +10,7 @@ namespace hone {
 namespace {
 
 struct HingeOptions {
-  double beta = 0.1;  // TRL
+  double beta = 0.1;  // TRL; RSO's own gamma is 0.05 according to TRL
 };
 
 class Hinge : public Loss {

@@ -1,5 +1,5 @@
-// Kahneman-Tversky Optimization, https://arxiv.org/abs/2402.01306, eq. 8: an answer is better or worse than what the reference point, the
-// divergence from the reference, makes one expect. Mean over the answers of all pairs of
+// Kahneman-Tversky Optimization, https://arxiv.org/abs/2402.01306, eq. 8 (7 in earlier versions): an answer is better or worse than what
+// the reference point, the divergence from the reference, makes one expect. Mean over the answers of all pairs of
 //   1 - sigmoid(beta (d - kl)) for a better one, 1 - sigmoid(beta (kl - d)) for a worse one, d its log-ratio.
 // kl=mismatched estimates the divergence from other prompts' answers, as TRL does (trainer/mismatched_kl.h); a number fixes it.
 #include <ATen/ops/sigmoid.h>

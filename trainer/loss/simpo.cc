@@ -11,7 +11,7 @@ namespace {
 
 struct SimpoOptions {
   double beta = 2;     // the paper: 2 to 2.5. TRL's 0.1 is DPO's, for sums over tokens
-  double gamma = 0.5;  // TRL; the paper: 0.5 to 1.6
+  double gamma = 0.5;  // TRL; the paper: 0.5 to 1.5, its own runs 0.3 to 1.6
 };
 
 class Simpo : public Loss {

@@ -1,11 +1,12 @@
-// Trajectory Bellman Residual Minimization, https://arxiv.org/abs/2505.15311: the model's logits as Q-values, without critic, ratio, clipping
-// or peers; any policy may have sampled. With a cost beta for leaving the reference f, Q* obeys
+// Trajectory Bellman Residual Minimization, https://arxiv.org/abs/2505.15311, eq. 4: the model's logits as Q-values, without critic, ratio,
+// clipping or peers; any policy may have sampled. With a cost beta for leaving the reference f, Q* obeys
 //   Q(s_t, a_t) = r_t + V(s_t+1),  V(s) = beta log sum_a f(a|s) exp(Q(s, a) / beta),  V = 0 after the end.
 // With the logits z(s, a) = Q(s, a) / beta + log f(a|s), V is beta times their log-sum-exp and Q - V is beta (l - f), l the policy's own
 // log-probability. Summed over an answer whose reward R comes at its end, the values of all states but the first cancel:
 //   residual = beta (log_sum_exp(s_1) + sum_t (l_t - f_t)) - R,
 // and the loss is the mean over samples of its square. (The paper divides the residual by beta; the minimum is the same, and so is
-// Adam's step.) One value a sample; R comes as the advantage, from the estimator `reward`.
+// Adam's step, but for its epsilon and where gradients are clipped.) One value a sample; R comes as the advantage, from the estimator
+// `reward`.
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
@@ -52,7 +53,7 @@ class Tbrm : public Loss {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Loss>> NewTbrm(Spec& spec) {
-  // A reward of 1 is worth 1 / beta nats away from the reference. 0.002 is the size of other systems' KL coefficients.
+  // A reward of 1 is worth 1 / beta nats away from the reference. 0.002 is the paper's, section 4.1.
   const double beta = spec.Double("beta", 0.002, 1e-9, 1e6);
   HONE_RETURN_IF_ERROR(spec.Finish());
   return std::make_unique<Tbrm>(beta);
