@@ -69,7 +69,7 @@ class Session {
     temperatures_.clear();
     for (size_t i = 0; i < requests.size(); ++i) {
       temperatures_.push_back(requests[i].temperature.value_or(options_.temperature));
-      if (requests[i].samples > 0) scheduler_.Add(i, requests[i].prompt, requests[i].samples);
+      if (requests[i].samples > 0) scheduler_.Add(i, requests[i].prompt, requests[i].samples, requests[i].first_sample);
     }
     while (!scheduler_.done() && !(cancelled && cancelled())) Step(requests);
     stats_.preemptions = scheduler_.preemptions();
@@ -98,7 +98,8 @@ class Session {
       DrawFirst(start, hidden);
     }
     for (const Start& start : starts) {
-      if (start.sample->sample.index + 1 == requests[start.sample->request].samples) read_.erase(start.sample->request);
+      const GenerationRequest& request = requests[start.sample->request];
+      if (start.sample->sample.index + 1 == request.first_sample + request.samples) read_.erase(start.sample->request);
     }
     if (draws_.empty()) return;
     const Clock::time_point start = Clock::now();

@@ -40,6 +40,7 @@ struct GenerationRequest {
   const Prompt* prompt;
   int32_t samples;
   std::optional<float> temperature = std::nullopt;  // where it is not the options'
+  int32_t first_sample = 0;  // their Sample::index begins here: more samples of a prompt are other samples
 };
 
 struct GeneratorLimits {
@@ -58,6 +59,15 @@ struct GenerationStats {
   int64_t shared_tokens = 0;  // tokens whose pages were found instead of computed: common beginnings, resumed samples
   int64_t preemptions = 0;
   SpeculationStats speculation;
+
+  void Add(const GenerationStats& more) {
+    passes += more.passes;
+    rows += more.rows;
+    tokens += more.tokens;
+    shared_tokens += more.shared_tokens;
+    preemptions += more.preemptions;
+    speculation.Add(more.speculation);
+  }
 };
 
 // Receives a finished sample, without text, on the calling thread as soon as it ends.

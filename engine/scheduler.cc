@@ -21,11 +21,12 @@ bool Decodes(const Sequence& sequence) { return sequence.unstarted == 0 && seque
 
 }  // namespace
 
-void Scheduler::Add(size_t request, const Prompt* prompt, int32_t samples) {
+void Scheduler::Add(size_t request, const Prompt* prompt, int32_t samples, int32_t first_sample) {
   Sequence& reader = waiting_.emplace_back();
   reader.request = request;
   reader.prompt = prompt;
   reader.unstarted = samples;
+  reader.sample.index = first_sample;
 }
 
 bool Scheduler::done() const {

@@ -68,8 +68,8 @@ class Scheduler {
  public:
   explicit Scheduler(const SchedulerLimits& limits) : limits_(limits), pool_(limits.pages) {}
 
-  // samples >= 1.
-  void Add(size_t request, const Prompt* prompt, int32_t samples);
+  // samples >= 1, numbered from first_sample on.
+  void Add(size_t request, const Prompt* prompt, int32_t samples, int32_t first_sample = 0);
   bool done() const;
 
   // The rows of the next pass, oldest sequence first; their pages are there. Running sequences first, then waiting ones

@@ -54,6 +54,14 @@ struct SpeculationStats {
   double propose_s = 0;  // the drafter's time
   double saved_s =
       0;  // estimate: what plain decoding would have taken for the same tokens, less what these passes took
+
+  void Add(const SpeculationStats& more) {
+    passes += more.passes;
+    drafted += more.drafted;
+    accepted += more.accepted;
+    propose_s += more.propose_s;
+    saved_s += more.saved_s;
+  }
 };
 
 // A sample's draft, and what the planner makes of it.

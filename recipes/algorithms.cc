@@ -63,7 +63,8 @@ int64_t Updates(int64_t steps, const proto::Stage& stage) {
 bool Fill(const Setting& setting, proto::Stage& stage) {
   const auto* field = proto::Stage::descriptor()->FindFieldByName(setting.field());
   HONE_CHECK(field != nullptr);
-  if (proto::Stage::GetReflection()->HasField(stage, field)) return false;
+  const auto* reflection = proto::Stage::GetReflection();
+  if (field->is_repeated() ? reflection->FieldSize(stage, field) > 0 : reflection->HasField(stage, field)) return false;
   const std::string text =
       absl::StrReplaceAll(setting.text, {{"{max_new_tokens}", absl::StrCat(stage.max_new_tokens())},
                                          {"{updates_in_20_steps}", absl::StrCat(Updates(20, stage))}});

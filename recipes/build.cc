@@ -15,10 +15,14 @@
 #include "engine/lora.h"
 #include "engine/tokenizer.h"
 #include "recipes/algorithms.h"
+#include "rewards/shaper.h"
 #include "rewards/verifier.h"
+#include "rollout/curriculum.h"
+#include "rollout/gate.h"
 #include "rollout/reward_model.h"
 #include "rollout/task.h"
 #include "trainer/advantage.h"
+#include "trainer/composer.h"
 #include "trainer/loss.h"
 #include "trainer/noise_scale.h"
 
@@ -77,6 +81,16 @@ absl::StatusOr<bool> ReadTokenizerOptions(Spec& spec) {
   return true;
 }
 
+absl::StatusOr<std::unique_ptr<Gate>> NewNoGate(Spec& spec) {
+  HONE_RETURN_IF_ERROR(spec.Finish());
+  return std::unique_ptr<Gate>();
+}
+
+absl::StatusOr<std::unique_ptr<Composer>> NewNoComposer(Spec& spec) {
+  HONE_RETURN_IF_ERROR(spec.Finish());
+  return std::unique_ptr<Composer>();
+}
+
 absl::StatusOr<std::unique_ptr<Drafter>> NewNoDrafter(Spec& spec) {
   HONE_RETURN_IF_ERROR(spec.Finish());
   return std::unique_ptr<Drafter>();
@@ -102,6 +116,22 @@ constexpr Component<std::unique_ptr<Verifier>> kVerifiers[] = {
 };
 constexpr Component<std::unique_ptr<Drafter>> kDrafters[] = {
 #define DRAFTER(name, factory, description) {name, factory, description},
+#include "recipes/components.def"
+};
+constexpr Component<std::unique_ptr<Curriculum>> kCurriculums[] = {
+#define CURRICULUM(name, factory, description) {name, factory, description},
+#include "recipes/components.def"
+};
+constexpr Component<std::unique_ptr<Shaper>> kShapers[] = {
+#define SHAPER(name, factory, description) {name, factory, description},
+#include "recipes/components.def"
+};
+constexpr Component<std::unique_ptr<Gate>> kGates[] = {
+#define GATE(name, factory, description) {name, factory, description},
+#include "recipes/components.def"
+};
+constexpr Component<std::unique_ptr<Composer>> kComposers[] = {
+#define COMPOSER(name, factory, description) {name, factory, description},
 #include "recipes/components.def"
 };
 constexpr Component<std::unique_ptr<Advantage>> kAdvantages[] = {
@@ -215,6 +245,10 @@ std::vector<Slot> AllSlots() {
           MakeSlot("lora", kLoras),
           MakeSlot("tokenizer", kTokenizers),
           MakeSlot("drafter", kDrafters),
+          MakeSlot("curriculum", kCurriculums),
+          MakeSlot("shaper", kShapers),
+          MakeSlot("gate", kGates),
+          MakeSlot("composer", kComposers),
           MakeSlot("advantage", kAdvantages),
           MakeSlot("value_model", kValueModels),
           MakeSlot("loss", kLosses),
@@ -239,6 +273,22 @@ absl::StatusOr<std::unique_ptr<Verifier>> BuildVerifier(absl::string_view spec, 
 
 absl::StatusOr<std::unique_ptr<Drafter>> BuildDrafter(absl::string_view spec, std::string* resolved) {
   return Build("drafter", kDrafters, spec, resolved);
+}
+
+absl::StatusOr<std::unique_ptr<Curriculum>> BuildCurriculum(absl::string_view spec, std::string* resolved) {
+  return Build("curriculum", kCurriculums, spec, resolved);
+}
+
+absl::StatusOr<std::unique_ptr<Shaper>> BuildShaper(absl::string_view spec, std::string* resolved) {
+  return Build("shaper", kShapers, spec, resolved);
+}
+
+absl::StatusOr<std::unique_ptr<Gate>> BuildGate(absl::string_view spec, std::string* resolved) {
+  return Build("gate", kGates, spec, resolved);
+}
+
+absl::StatusOr<std::unique_ptr<Composer>> BuildComposer(absl::string_view spec, std::string* resolved) {
+  return Build("composer", kComposers, spec, resolved);
 }
 
 absl::StatusOr<std::unique_ptr<Advantage>> BuildAdvantage(absl::string_view spec, std::string* resolved) {

@@ -100,6 +100,16 @@ absl::Status BuildRollout(const RecipeLocations& locations, const std::string& p
   stage.epochs = recipe.epochs();
   stage.entropy_coef = recipe.entropy_coef();
   stage.samples_every = recipe.samples_every();
+  HONE_BUILD_AT(stage.curriculum, path + ".curriculum",
+                BuildCurriculum(recipe.curriculum(), recipe.mutable_curriculum()));
+  for (int i = 0; i < recipe.shaper_size(); ++i) {
+    HONE_BUILD_AT(std::unique_ptr<Shaper> shaper, absl::StrCat(path, ".shaper[", i, "]"),
+                  BuildShaper(recipe.shaper(i), recipe.mutable_shaper(i)));
+    stage.shapers.push_back(std::move(shaper));
+  }
+  HONE_BUILD_AT(stage.gate, path + ".gate", BuildGate(recipe.gate(), recipe.mutable_gate()));
+  stage.max_staleness = recipe.max_staleness();
+  HONE_BUILD_AT(stage.composer, path + ".composer", BuildComposer(recipe.composer(), recipe.mutable_composer()));
   HONE_BUILD_AT(stage.advantage, path + ".advantage", BuildAdvantage(recipe.advantage(), recipe.mutable_advantage()));
   HONE_RETURN_IF_ERROR(CheckAdvantage(locations, path, recipe, stage));
   HONE_BUILD_AT(stage.value_model, path + ".value_model",

@@ -20,6 +20,7 @@ class Checker {
         kl_(NameOf(recipe.kl())) {}
 
   absl::Status Check() const {
+    HONE_RETURN_IF_ERROR(CheckGate());
     HONE_RETURN_IF_ERROR(CheckValueModel());
     HONE_RETURN_IF_ERROR(CheckPolicyEwma());
     HONE_RETURN_IF_ERROR(CheckReference());
@@ -33,6 +34,12 @@ class Checker {
   template <typename... Parts>
   absl::Status Error(const char* field, const Parts&... parts) const {
     return InputError(locations_.Find(absl::StrCat(path_, ".", field)), ": ", parts...);
+  }
+
+  absl::Status CheckGate() const {
+    if (stage_.max_staleness == 0 || stage_.gate != nullptr) return absl::OkStatus();
+    return Error("max_staleness", "'max_staleness' is ", stage_.max_staleness, ", but without a gate no group ever ",
+                 "waits; name one: gate: \"dynamic_sampling\", or leave this out");
   }
 
   // Advantages from values, and the model that tells values.
@@ -104,6 +111,15 @@ class Checker {
     if (loss_ == "reinforce" && stage_.epochs > 1) {
       return Error("epochs", "'epochs' is ", stage_.epochs, ", but loss 'reinforce' is right for the policy's own ",
                    "samples only, which they are no longer in the second pass; write epochs: 1, or loss: \"ppo_clip\"");
+    }
+    if (loss_ == "reinforce" && stage_.max_staleness > 0) {
+      return Error("max_staleness", "'max_staleness' is ", stage_.max_staleness, ", but loss 'reinforce' is right for ",
+                   "the policy's own samples only, and groups that waited are an older one's; write max_staleness: 0, ",
+                   "or loss: \"ppo_clip\"");
+    }
+    if (loss_ == "reinforce" && stage_.composer != nullptr && stage_.composer->mixes_policies()) {
+      return Error("composer", "'composer' adds samples of older policies, for which loss 'reinforce' is not right; ",
+                   "write loss: \"ppo_clip\"");
     }
     return absl::OkStatus();
   }

@@ -115,6 +115,24 @@ absl::Status SetScalar(const FieldDescriptor& field, const std::string& value, M
   return InputError("'", field.name(), "' wants ", Wanted(field), ", not '", Visible(value, kShownBytes), "'");
 }
 
+// An element of a list of texts, or one more.
+absl::Status SetElement(const FieldDescriptor& field, const std::string& index, const std::string& value,
+                        Message& message) {
+  const auto* reflection = message.GetReflection();
+  const int size = reflection->FieldSize(message, &field);
+  int element = -1;
+  if (!absl::SimpleAtoi(index, &element) || element < 0 || element > size) {
+    return InputError("no ", field.name(), "[", Visible(index, kShownBytes), "]; there are ", size, ", and ",
+                      field.name(), "[", size, "] adds one");
+  }
+  if (element == size) {
+    reflection->AddString(&message, &field, value);
+  } else {
+    reflection->SetRepeatedString(&message, &field, element, value);
+  }
+  return absl::OkStatus();
+}
+
 // Walks to the field and sets it; returns its path with stages by number.
 absl::StatusOr<std::string> SetByPath(absl::string_view path, const std::string& value, proto::Recipe& recipe) {
   HONE_ASSIGN_OR_RETURN(const std::vector<PathPart> parts, SplitPath(path));
@@ -137,7 +155,10 @@ absl::StatusOr<std::string> SetByPath(absl::string_view path, const std::string&
     }
     if (!is_message && !is_last) return InputError("'", part.name, "' is a single value, without fields of its own");
     const auto* reflection = message->GetReflection();
-    if (!is_message) {
+    if (!is_message && field->is_repeated()) {
+      HONE_RETURN_IF_ERROR(SetElement(*field, *part.index, value, *message));
+      absl::StrAppend(&canonical, "[", *part.index, "]");
+    } else if (!is_message) {
       HONE_RETURN_IF_ERROR(SetScalar(*field, value, *message));
     } else if (field->is_repeated()) {
       HONE_ASSIGN_OR_RETURN(const int index, FindStage(recipe, *part.index));

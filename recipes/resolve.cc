@@ -71,6 +71,7 @@ constexpr Rule kRlRules[] = {
     {"minibatches", Need::kOptional, 1, kMaxSamplesPerStep},
     {"epochs", Need::kOptional, 1, 1000},
     {"entropy_coef", Need::kOptional, 0, 100},
+    {"max_staleness", Need::kOptional, 0, 1000},
     {"samples_every", Need::kOptional, 0, kMaxInt}};
 
 constexpr Rule kEvaluationRules[] = {{"prompts", Need::kOptional, 0, kMaxSamplesPerStep},
@@ -143,7 +144,9 @@ class Resolver {
                       absl::string_view reason) const {
     for (const std::string& name : names) {
       const FieldDescriptor* field = message.GetDescriptor()->FindFieldByName(name);
-      if (!message.GetReflection()->HasField(message, field)) continue;
+      const auto* reflection = message.GetReflection();
+      if (field->is_repeated() ? reflection->FieldSize(message, field) == 0 : !reflection->HasField(message, field))
+        continue;
       return Error(absl::StrCat(parent, ".", name), "'", name, "' ", reason);
     }
     return absl::OkStatus();
@@ -269,10 +272,16 @@ class Resolver {
   }
 
   absl::Status ResolveSft(const std::string& path, proto::Stage& stage) const {
-    HONE_RETURN_IF_ERROR(Refuse(stage, path,
-                                {"prompts_per_step", "samples_per_prompt", "max_new_tokens", "temperature", "advantage",
-                                 "minibatches", "epochs", "kl", "reference", "entropy_coef", "samples_every",
-                                 "value_model", "policy_ewma", "pairs", "keep_above"},
+    HONE_RETURN_IF_ERROR(Refuse(stage, path, {"prompts_per_step", "samples_per_prompt",
+                                              "max_new_tokens",   "temperature",
+                                              "advantage",        "minibatches",
+                                              "epochs",           "kl",
+                                              "reference",        "entropy_coef",
+                                              "samples_every",    "value_model",
+                                              "policy_ewma",      "pairs",
+                                              "keep_above",       "curriculum",
+                                              "shaper",           "gate",
+                                              "max_staleness",    "composer"},
                                 "is for stages of kind RL; this one is SFT"));
     HONE_RETURN_IF_ERROR(Refuse(stage, path, {"data"}, "is for stages of kind PREFERENCE; this one is SFT"));
     HONE_RETURN_IF_ERROR(CheckRules(stage, path, kSftRules));
@@ -281,11 +290,11 @@ class Resolver {
   }
 
   absl::Status ResolvePreference(const std::string& path, proto::Stage& stage) const {
-    HONE_RETURN_IF_ERROR(
-        Refuse(stage, path,
-               {"prompts_per_step", "samples_per_prompt", "max_new_tokens", "temperature", "advantage", "minibatches",
-                "kl", "entropy_coef", "samples_every", "value_model", "policy_ewma", "pairs", "keep_above"},
-               "is for stages of kind RL; this one is PREFERENCE"));
+    HONE_RETURN_IF_ERROR(Refuse(stage, path,
+                                {"prompts_per_step", "samples_per_prompt", "max_new_tokens", "temperature", "advantage",
+                                 "minibatches", "kl", "entropy_coef", "samples_every", "value_model", "policy_ewma",
+                                 "pairs", "keep_above", "curriculum", "shaper", "gate", "max_staleness", "composer"},
+                                "is for stages of kind RL; this one is PREFERENCE"));
     HONE_RETURN_IF_ERROR(CheckRules(stage, path, kPreferenceRules));
     if (stage.has_epochs())
       HONE_RETURN_IF_ERROR(
@@ -311,6 +320,10 @@ class Resolver {
     stage.set_kl(stage.kl());
     stage.set_entropy_coef(stage.entropy_coef());
     stage.set_samples_every(stage.samples_every());
+    stage.set_curriculum(stage.curriculum());
+    stage.set_gate(stage.gate());
+    stage.set_max_staleness(stage.max_staleness());
+    stage.set_composer(stage.composer());
     stage.set_value_model(stage.value_model());
     stage.set_policy_ewma(stage.policy_ewma());
 

@@ -21,10 +21,46 @@ absl::Status DecodeSample(const Tokenizer& tokenizer, const std::vector<std::str
   return absl::OkStatus();
 }
 
+void AddTotals(const Rollout& more, Rollout& sum) {
+  sum.generate_s += more.generate_s;
+  sum.verify_s += more.verify_s;
+  sum.tokens += more.tokens;
+  sum.generation.Add(more.generation);
+  AddCounters(more.verifier, sum.verifier);
+}
+
+absl::Status Collector::Run(std::span<const GenerationRequest> requests, const GenerationOptions& options,
+                            const std::function<bool()>& cancelled, const Place& place, Rollout& rollout) const {
+  const Clock::time_point start = Clock::now();
+  std::unique_ptr<VerifyPool> pool;
+  if (verifier_ != nullptr) pool = std::make_unique<VerifyPool>(verifier_, VerifyPoolOptions{});
+  absl::Status decoding;
+  uint64_t received = 0;
+  const auto receive = [&](size_t request, Sample sample) {
+    if (absl::Status status = DecodeSample(*tokenizer_, options.stop, sample); !status.ok()) decoding = status;
+    rollout.tokens += static_cast<int64_t>(sample.tokens.size());
+    Sample& kept = place(request, sample);
+    kept = std::move(sample);
+    if (pool == nullptr) return;
+    pool->Submit(requests[request].prompt, kept.text, received++,
+                 [&kept](const Verdict& verdict) { kept.verdict = verdict; });
+  };
+  HONE_RETURN_IF_ERROR(generator_->Run(requests, options, receive, cancelled));
+  HONE_RETURN_IF_ERROR(decoding);
+  rollout.generation.Add(generator_->stats());
+  const double generate_s = SecondsSince(start);
+  rollout.generate_s += generate_s;
+  if (pool == nullptr) return absl::OkStatus();
+  pool->Wait(cancelled);
+  if (cancelled != nullptr && cancelled()) return absl::CancelledError("interrupted during verification");
+  rollout.verify_s += SecondsSince(start) - generate_s;
+  AddCounters(pool->stats().verifier, rollout.verifier);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Rollout> Collector::Collect(std::vector<Prompt> prompts, int32_t samples_per_prompt,
                                            const GenerationOptions& options, const std::function<bool()>& cancelled,
                                            GreedyAnswer greedy) const {
-  const Clock::time_point start = Clock::now();
   Rollout rollout;
   rollout.groups.resize(prompts.size());
   std::vector<GenerationRequest> requests;
@@ -40,29 +76,30 @@ absl::StatusOr<Rollout> Collector::Collect(std::vector<Prompt> prompts, int32_t 
     requests.push_back({&group.prompt, 1, /*temperature=*/0.0f});  // beside its prompt, whose pages it shares
     group_of.push_back(i);
   }
-  std::unique_ptr<VerifyPool> pool;
-  if (verifier_ != nullptr) pool = std::make_unique<VerifyPool>(verifier_, VerifyPoolOptions{});
-  absl::Status decoding;
-  uint64_t received = 0;
-  const auto receive = [&](size_t request, Sample sample) {
-    if (absl::Status status = DecodeSample(*tokenizer_, options.stop, sample); !status.ok()) decoding = status;
-    rollout.tokens += static_cast<int64_t>(sample.tokens.size());
+  const auto place = [&](size_t request, const Sample& sample) -> Sample& {
     Group& group = rollout.groups[group_of[request]];
-    Sample& place = requests[request].temperature ? *group.greedy : group.samples[sample.index];
-    place = std::move(sample);
-    if (pool == nullptr) return;
-    pool->Submit(&group.prompt, place.text, received++, [&place](const Verdict& verdict) { place.verdict = verdict; });
+    return requests[request].temperature ? *group.greedy : group.samples[sample.index];
   };
-  HONE_RETURN_IF_ERROR(generator_->Run(requests, options, receive, cancelled));
-  HONE_RETURN_IF_ERROR(decoding);
-  rollout.generation = generator_->stats();
-  rollout.generate_s = SecondsSince(start);
-  if (pool == nullptr) return rollout;
-  pool->Wait(cancelled);
-  if (cancelled != nullptr && cancelled()) return absl::CancelledError("interrupted during verification");
-  rollout.verify_s = SecondsSince(start) - rollout.generate_s;
-  rollout.verification = pool->stats();
+  HONE_RETURN_IF_ERROR(Run(requests, options, cancelled, place, rollout));
   return rollout;
+}
+
+absl::Status Collector::CollectMore(std::span<const int32_t> more, const GenerationOptions& options,
+                                    Rollout& rollout) const {
+  std::vector<GenerationRequest> requests;
+  std::vector<size_t> group_of;  // each request's
+  for (size_t i = 0; i < more.size(); ++i) {
+    if (more[i] == 0) continue;
+    Group& group = rollout.groups[i];
+    const auto first = static_cast<int32_t>(group.samples.size());
+    group.samples.resize(first + more[i]);
+    requests.push_back({&group.prompt, more[i], std::nullopt, first});
+    group_of.push_back(i);
+  }
+  const auto place = [&](size_t request, const Sample& sample) -> Sample& {
+    return rollout.groups[group_of[request]].samples[sample.index];
+  };
+  return Run(requests, options, nullptr, place, rollout);
 }
 
 }  // namespace hone

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <vector>
 
 #include "engine/generator.h"
@@ -21,8 +22,11 @@ struct Rollout {
   double verify_s = 0;  // from the end of generation to the last verdict
   int64_t tokens = 0;   // sampled, those of greedy answers included
   GenerationStats generation;
-  PoolStats verification;
+  VerifierCounters verifier;  // troubles inside it
 };
+
+// Adds times, tokens and counts, and what happened in verifiers; groups are left alone.
+void AddTotals(const Rollout& more, Rollout& sum);
 
 enum class GreedyAnswer { kNone, kOneAPrompt };
 
@@ -38,7 +42,15 @@ class Collector {
                                   const GenerationOptions& options, const std::function<bool()>& cancelled = nullptr,
                                   GreedyAnswer greedy = GreedyAnswer::kNone) const;
 
+  // `more[i]` further samples for group i, numbered on, each as if it had been asked for at once.
+  absl::Status CollectMore(std::span<const int32_t> more, const GenerationOptions& options, Rollout& rollout) const;
+
  private:
+  // Generates and verifies; a request's samples go where `place` says.
+  using Place = std::function<Sample&(size_t request, const Sample& sample)>;
+  absl::Status Run(std::span<const GenerationRequest> requests, const GenerationOptions& options,
+                   const std::function<bool()>& cancelled, const Place& place, Rollout& rollout) const;
+
   const Tokenizer* tokenizer_;
   const Verifier* verifier_;
   Generator* generator_;

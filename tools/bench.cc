@@ -1,4 +1,4 @@
-// hone bench: how fast this machine generates with a model, and how far that is from what the machine can do.
+// hone bench: how fast this machine generates with a model, or trains it, and how far that is from what the machine can do.
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -8,11 +8,13 @@
 #include "engine/base/random.h"
 #include "engine/generator.h"
 #include "kernels/machine_limits.h"
+#include "recipes/build.h"
 #include "tools/arguments.h"
 #include "tools/commands.h"
 #include "tools/lines.h"
 #include "tools/model_options.h"
 #include "tools/progress.h"
+#include "trainer/learner.h"
 
 namespace hone {
 namespace {
@@ -21,12 +23,14 @@ struct BenchOptions {
   ModelOptions model;
   int64_t prompt_tokens = 128, new_tokens = 128, rounds = 3;
   std::vector<int64_t> batches = {1, 8, 32, 64};
+  bool train = false;
 };
 
 // What the model costs.
 struct ModelWork {
   double weight_bytes = 0;         // read once for each pass
   double flops_per_token = 0;      // products with weights
+  double flops_per_target = 0;     // those with the head, which training needs only where a token is learnt
   double flops_per_token_key = 0;  // attention, for each key that a token sees
   double bytes_per_key = 0;        // keys and values read for each key that a token sees
 };
@@ -41,6 +45,7 @@ ModelWork WorkOf(const Model& model) {
     if (parameter.name == "model.embed_tokens.weight" && !config.tie_word_embeddings) continue;
     work.flops_per_token += 2.0 * static_cast<double>(parameter.shape[0]) * static_cast<double>(parameter.shape[1]);
   }
+  work.flops_per_target = 2.0 * config.hidden_size * config.vocab_size;
   work.flops_per_token_key = 4.0 * config.layers * config.heads * config.head_dim;
   work.bytes_per_key = static_cast<double>(config.kv_page_bytes()) / kernels::kPageTokens;
   return work;
@@ -126,6 +131,59 @@ Json Result(const BenchOptions& options, int64_t batch, const Measurement& timin
           {"limit_gbytes_per_s", limits.read_bytes_s * 1e-9}};
 }
 
+// Seconds of a supervised update on `batch` answers of new_tokens tokens, each to a prompt of its own: forward, loss, backward, AdamW. Median.
+absl::StatusOr<double> TimeUpdate(Model& model, const BenchOptions& options, const std::vector<Prompt>& prompts) {
+  Stage stage;
+  HONE_ASSIGN_OR_RETURN(stage.loss, BuildLoss("sft"));
+  HONE_ASSIGN_OR_RETURN(stage.schedule, BuildSchedule("constant", 1e-6, options.rounds + 1));
+  Learner learner(&model, stage);
+  BenchOptions answer = options;
+  answer.prompt_tokens = options.new_tokens;
+  const std::vector<Prompt> answers =
+      RandomPrompts(answer, static_cast<int64_t>(prompts.size()), model.config().vocab_size);
+  std::vector<TrainGroup> groups;
+  for (size_t i = 0; i < prompts.size(); ++i) groups.push_back({&prompts[i].tokens, {{&answers[i].tokens}}});
+  learner.Update(groups, 0);  // takes memory
+  std::vector<double> seconds;
+  for (int64_t round = 0; round < options.rounds; ++round) {
+    const auto begin = std::chrono::steady_clock::now();
+    learner.Update(groups, round + 1);
+    seconds.push_back(Seconds(begin));
+  }
+  return Median(seconds);
+}
+
+// The backward pass has twice the products of the forward pass: with respect to weights, and to what went in.
+Json TrainingResult(const BenchOptions& options, int64_t batch, double seconds, const ModelWork& work,
+                    const kernels::MachineLimits& limits) {
+  const auto count = static_cast<double>(batch), answer = static_cast<double>(options.new_tokens);
+  const double length = static_cast<double>(options.prompt_tokens) + answer, tokens = count * length;
+  const double flops =
+      3 * (tokens * (work.flops_per_token - work.flops_per_target + length / 2 * work.flops_per_token_key) +
+           count * answer * work.flops_per_target);
+  return {{"batch", batch},
+          {"prompt_tokens", options.prompt_tokens},
+          {"new_tokens", options.new_tokens},
+          {"train_tokens_per_s", tokens / seconds},
+          {"train_share_of_flops", flops / limits.flops / seconds},
+          {"peak_rss_bytes", PeakResidentBytes()},
+          {"limit_gflops", limits.flops * 1e-9}};
+}
+
+absl::Status RunTrainBench(const BenchOptions& options) {
+  ThreadPool pool(options.model.ThreadCount());
+  HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, options.model.Load(&pool));
+  HONE_ASSIGN_OR_RETURN(LineWriter writer, LineWriter::Open(""));
+  const ModelWork work = WorkOf(*model);
+  for (const int64_t batch : options.batches) {
+    const std::vector<Prompt> prompts = RandomPrompts(options, batch, model->config().vocab_size);
+    HONE_ASSIGN_OR_RETURN(const double seconds, TimeUpdate(*model, options, prompts));
+    const Json result = TrainingResult(options, batch, seconds, work, kernels::MeasureMachineLimits(pool));
+    HONE_RETURN_IF_ERROR(writer.Write(Dump(result)));
+  }
+  return writer.Close();
+}
+
 absl::Status RunBench(const BenchOptions& options) {
   ThreadPool pool(options.model.ThreadCount());
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, options.model.Load(&pool));
@@ -156,14 +214,15 @@ absl::Status RunBench(const BenchOptions& options) {
 
 int BenchCommand(int argc, char** argv) {
   BenchOptions options;
-  Arguments arguments("bench", "Times prefill and decoding with a model; one JSON object for each batch size.");
+  Arguments arguments("bench", "Times prefill and decoding, or training; one JSON object for each batch size.");
   DeclareModelOptions(arguments, &options.model);
   arguments.IntList("batch", "sequences at a time", &options.batches, 1, 1 << 16);
   arguments.Int("prompt_tokens", "in each prompt", &options.prompt_tokens, 1, 1 << 20);
   arguments.Int("new_tokens", "for each prompt", &options.new_tokens, 2, 1 << 20);
   arguments.Int("rounds", "of each measurement, whose median counts", &options.rounds, 1, 1000);
+  arguments.Flag("train", "times updates instead: forward, backward and optimizer", &options.train);
   if (const auto exit_status = arguments.Parse(argc, argv)) return *exit_status;
-  return Report(RunBench(options));
+  return Report(options.train ? RunTrainBench(options) : RunBench(options));
 }
 
 }  // namespace hone

@@ -10,9 +10,10 @@ namespace {
 bool ScoresDiffer(const Group& group) {
   std::optional<double> first;
   for (const Sample& sample : group.samples) {
-    if (!sample.verdict.score) continue;
-    if (!first) first = sample.verdict.score;
-    if (*sample.verdict.score != *first) return true;
+    const std::optional<double> reward = sample.reward();
+    if (!reward) continue;
+    if (!first) first = reward;
+    if (*reward != *first) return true;
   }
   return false;
 }
@@ -27,9 +28,9 @@ std::vector<TrainGroup> TrainedGroups(const Advantage& advantage, GroupsTaken ta
                                       Metrics& metrics) {
   std::vector<RewardedSample> rewarded;
   for (size_t i = 0; i < groups.size(); ++i) {
-    const std::optional<double> greedy = groups[i].greedy ? groups[i].greedy->verdict.score : std::nullopt;
+    const std::optional<double> greedy = groups[i].greedy ? groups[i].greedy->reward() : std::nullopt;
     for (const Sample& sample : groups[i].samples) {
-      rewarded.push_back({.reward = sample.verdict.score,
+      rewarded.push_back({.reward = sample.reward(),
                           .group = static_cast<int32_t>(i),
                           .tokens = static_cast<int32_t>(sample.tokens.size()),
                           .greedy_reward = greedy,
@@ -64,7 +65,7 @@ std::vector<TrainGroup> TrainedGroups(const Advantage& advantage, GroupsTaken ta
     if (carries_gradient || (taken == GroupsTaken::kWithVerdict && !candidate.samples.empty()))
       trained.push_back(std::move(candidate));
   }
-  const auto count = static_cast<double>(groups.size());
+  const auto count = static_cast<double>(std::max<size_t>(1, groups.size()));
   if (largest > 1) metrics.Set("group/zero_variance", zero_variance / count);
   metrics.Set("group/trained", static_cast<double>(trained.size()) / count);
   return trained;

@@ -89,7 +89,7 @@ void AddRolloutMetrics(const Rollout& rollout, Metrics& metrics) {
   }
   for (const auto& [name, part] : parts) metrics.Set("reward/" + name + "/mean", part.first / part.second);
   metrics.Set("verdict/none", (samples - scored) / samples);
-  for (const auto& [name, count] : rollout.verification.verifier) metrics.Set("verifier/" + name, count);
+  for (const auto& [name, count] : rollout.verifier) metrics.Set("verifier/" + name, count);
   metrics.Set("group/solved_none", solved_none / groups);
   metrics.Set("group/solved_all", solved_all / groups);
   metrics.Set("sample/length_mean", tokens / samples);
@@ -107,6 +107,21 @@ void AddDrafterMetrics(const Rollout& rollout, Metrics& metrics) {
               static_cast<double>(generation.tokens) / static_cast<double>(generation.passes));
   metrics.Set("drafter/propose_s", drafts.propose_s);
   metrics.Set("drafter/saved_s", drafts.saved_s);
+}
+
+void AddStaleness(std::span<const TrainGroup> groups, PolicyVersion now, Metrics& metrics) {
+  PolicyVersion sum = 0, most = 0;
+  int64_t samples = 0;
+  for (const TrainGroup& group : groups) {
+    for (const TrainSample& sample : group.samples) {
+      const PolicyVersion age = now - sample.policy_version;
+      sum += age;
+      most = std::max(most, age);
+      ++samples;
+    }
+  }
+  metrics.Set("staleness/mean", samples > 0 ? static_cast<double>(sum) / static_cast<double>(samples) : 0);
+  metrics.Set("staleness/max", static_cast<double>(most));
 }
 
 absl::Status CheckVerdicts(const std::vector<Group>& groups, double max_no_verdict) {

@@ -9,10 +9,14 @@
 
 #include "engine/drafter.h"
 #include "engine/lora.h"
+#include "rewards/shaper.h"
 #include "rewards/verifier.h"
+#include "rollout/curriculum.h"
+#include "rollout/gate.h"
 #include "rollout/task.h"
 #include "trainer/adamw.h"
 #include "trainer/advantage.h"
+#include "trainer/composer.h"
 #include "trainer/kl.h"
 #include "trainer/loss.h"
 #include "trainer/preference_data.h"
@@ -59,6 +63,11 @@ struct Stage {
   int64_t samples_per_prompt = 0;
   int32_t max_new_tokens = 0;
   float temperature = 1;
+  std::unique_ptr<Curriculum> curriculum;
+  std::vector<std::unique_ptr<Shaper>> shapers;  // in recipe order
+  std::unique_ptr<Gate> gate;                    // null: every group trains
+  int64_t max_staleness = 0;                     // steps that a group which a gate kept may wait
+  std::unique_ptr<Composer> composer;            // null: the step's groups, as they come
   std::unique_ptr<Advantage> advantage;
   std::optional<PairRule> pairs;       // with a loss over pairs
   std::optional<KeepRule> keep_above;  // with loss sft

@@ -28,7 +28,7 @@ std::vector<size_t> WithVerdict(const Group& group) {
   return found;
 }
 
-double Score(const Group& group, size_t index) { return *group.samples[index].verdict.score; }
+double Score(const Group& group, size_t index) { return *group.samples[index].reward(); }
 
 // (better, worse), in the order of the samples.
 Indices Pairs(const PairRule& rule, const Group& group, const std::vector<size_t>& samples) {
@@ -93,7 +93,7 @@ std::vector<TrainGroup> PairedGroups(const PairRule& rule, std::vector<Group>& g
     count += candidate.samples.size() / 2;
     if (!candidate.samples.empty()) trained.push_back(std::move(candidate));
   }
-  const auto all = static_cast<double>(groups.size()), kept = static_cast<double>(trained.size());
+  const auto all = static_cast<double>(std::max<size_t>(1, groups.size())), kept = static_cast<double>(trained.size());
   metrics.Set("group/trained", kept / all);
   metrics.Set("preference/no_pair", (all - kept) / all);
   metrics.Set("preference/pairs", static_cast<double>(count));
@@ -132,7 +132,7 @@ std::vector<TrainGroup> KeptGroups(double threshold, std::vector<Group>& groups,
   for (Group& group : groups) {
     TrainGroup candidate{&group.prompt.tokens, {}};
     for (Sample& sample : group.samples) {
-      const bool is_kept = sample.verdict.score.value_or(threshold) > threshold;
+      const bool is_kept = sample.reward().value_or(threshold) > threshold;
       sample.advantages.assign(sample.tokens.size(), is_kept ? 1 : 0);
       scored += sample.verdict.score ? 1 : 0;
       if (is_kept) candidate.samples.push_back(Train(sample));
@@ -140,7 +140,8 @@ std::vector<TrainGroup> KeptGroups(double threshold, std::vector<Group>& groups,
     kept += static_cast<double>(candidate.samples.size());
     if (!candidate.samples.empty()) trained.push_back(std::move(candidate));
   }
-  metrics.Set("group/trained", static_cast<double>(trained.size()) / static_cast<double>(groups.size()));
+  metrics.Set("group/trained",
+              static_cast<double>(trained.size()) / static_cast<double>(std::max<size_t>(1, groups.size())));
   metrics.Set("keep/threshold", threshold);
   if (scored > 0) metrics.Set("keep/fraction", kept / scored);
   return trained;

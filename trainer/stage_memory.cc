@@ -1,16 +1,22 @@
 #include "trainer/stage_memory.h"
 
+#include "rollout/group_store.h"
+
 namespace hone {
 namespace {
 
 constexpr char kState[] = "/state";
 constexpr char kPolicyAverage[] = "/state/policy_average.safetensors";
 constexpr char kNoiseScale[] = "/state/noise_scale.json";
+constexpr char kCurriculum[] = "/state/curriculum.json";
+constexpr char kComposer[] = "/state/composer.groups";
+constexpr char kWaiting[] = "/state/waiting.groups";
 
 }  // namespace
 
 absl::StatusOr<StageMemory> StageMemory::New(const Model& policy, const Stage& stage) {
   StageMemory memory;
+  memory.stage_ = &stage;
   if (stage.value_model.trunk != ValueTrunk::kNone) {
     HONE_ASSIGN_OR_RETURN(memory.value_model, ValueModel::New(policy, stage));
   }
@@ -18,6 +24,11 @@ absl::StatusOr<StageMemory> StageMemory::New(const Model& policy, const Stage& s
     HONE_ASSIGN_OR_RETURN(memory.policy_average, PolicyAverage::New(policy, stage.beta_prox));
   }
   if (stage.noise_scale_decay) memory.noise_scale = std::make_unique<NoiseScale>(*stage.noise_scale_decay);
+  if (stage.curriculum == nullptr) return memory;
+  if (const auto options = stage.curriculum->predictor_options()) {
+    HONE_ASSIGN_OR_RETURN(memory.prompt_value, PromptValue::New(policy, *options, stage.microbatch_tokens));
+    stage.curriculum->UsePredictor(memory.prompt_value.get());
+  }
   return memory;
 }
 
@@ -25,6 +36,10 @@ absl::Status StageMemory::Save(const std::string& checkpoint) const {
   if (value_model != nullptr) HONE_RETURN_IF_ERROR(value_model->Save(checkpoint + kState));
   if (policy_average != nullptr) HONE_RETURN_IF_ERROR(policy_average->Save(checkpoint + kPolicyAverage));
   if (noise_scale != nullptr) HONE_RETURN_IF_ERROR(noise_scale->Save(checkpoint + kNoiseScale));
+  if (prompt_value != nullptr) HONE_RETURN_IF_ERROR(prompt_value->Save(checkpoint + kState));
+  if (stage_->curriculum != nullptr) HONE_RETURN_IF_ERROR(stage_->curriculum->Save(checkpoint + kCurriculum));
+  if (stage_->composer != nullptr) HONE_RETURN_IF_ERROR(stage_->composer->Save(checkpoint + kComposer));
+  if (stage_->max_staleness > 0) HONE_RETURN_IF_ERROR(WriteGroups(checkpoint + kWaiting, waiting));
   return absl::OkStatus();
 }
 
@@ -32,6 +47,12 @@ absl::Status StageMemory::Load(const std::string& checkpoint) {
   if (value_model != nullptr) HONE_RETURN_IF_ERROR(value_model->Load(checkpoint + kState));
   if (policy_average != nullptr) HONE_RETURN_IF_ERROR(policy_average->Load(checkpoint + kPolicyAverage));
   if (noise_scale != nullptr) HONE_RETURN_IF_ERROR(noise_scale->Load(checkpoint + kNoiseScale));
+  if (prompt_value != nullptr) HONE_RETURN_IF_ERROR(prompt_value->Load(checkpoint + kState));
+  if (stage_->curriculum != nullptr) HONE_RETURN_IF_ERROR(stage_->curriculum->Load(checkpoint + kCurriculum));
+  if (stage_->composer != nullptr) HONE_RETURN_IF_ERROR(stage_->composer->Load(checkpoint + kComposer));
+  if (stage_->max_staleness > 0) {
+    HONE_ASSIGN_OR_RETURN(waiting, ReadGroups(checkpoint + kWaiting));
+  }
   return absl::OkStatus();
 }
 

@@ -7,6 +7,7 @@
 #include "engine/base/status.h"
 #include "trainer/noise_scale.h"
 #include "trainer/policy_average.h"
+#include "trainer/prompt_value.h"
 #include "trainer/run_options.h"
 #include "trainer/value_model.h"
 
@@ -17,13 +18,18 @@ struct StageMemory {
   std::unique_ptr<ValueModel> value_model;
   std::unique_ptr<PolicyAverage> policy_average;
   std::unique_ptr<NoiseScale> noise_scale;
+  std::unique_ptr<PromptValue> prompt_value;  // the curriculum's predictor
+  std::vector<Group> waiting;                 // groups that a gate kept beyond what a step trains
 
-  // Policy and stage outlive it.
+  // Policy and stage outlive it. What the stage's curriculum and composer remember is theirs; it is saved here with the rest.
   static absl::StatusOr<StageMemory> New(const Model& policy, const Stage& stage);
 
   // Files in the checkpoint's state/ folder.
   absl::Status Save(const std::string& checkpoint) const;
   absl::Status Load(const std::string& checkpoint);
+
+ private:
+  const Stage* stage_ = nullptr;
 };
 
 }  // namespace hone

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <set>
 
 #include "absl/strings/str_format.h"
 #include "engine/base/check.h"
@@ -20,12 +21,14 @@
 #include "trainer/draft_upkeep.h"
 #include "trainer/experience.h"
 #include "trainer/gradient_guard.h"
+#include "trainer/group_source.h"
 #include "trainer/kl_penalty.h"
 #include "trainer/learner.h"
 #include "trainer/mismatched_kl.h"
 #include "trainer/new_model.h"
 #include "trainer/rollout_metrics.h"
 #include "trainer/stage_memory.h"
+#include "trainer/update_totals.h"
 
 namespace hone {
 namespace {
@@ -76,8 +79,10 @@ class TrainLoop {
   absl::Status RlStep(const Stage& stage, Metrics& metrics);
   absl::Status Learn(const Stage& stage, const std::vector<TrainGroup>& groups, Metrics& metrics);
   void CompareWithReference(const Stage& stage, std::vector<Group>& groups, Metrics& metrics) const;
-  // A step that trains nothing says why, once as long as the cause stays the same.
-  void TellNoSignal(const Stage& stage, const std::vector<Group>& groups, Metrics& metrics);
+  // A step that trains nothing, or less than it should, says why; the same words once a run.
+  void TellNoSignal(const Stage& stage, NoSignal cause, Metrics& metrics);
+  void TellMissing(const Stage& stage);
+  void TellOnce(const std::string& cause);
   absl::Status EvaluateInto(Metrics& metrics);
   absl::Status SaveCheckpoint();
   absl::StatusOr<Prompt> NextPrompt();
@@ -99,7 +104,7 @@ class TrainLoop {
   std::optional<KlPenalty> kl_;
   StageMemory memory_;
   GradientGuard guard_;
-  std::string no_signal_;  // the last cause that was told
+  std::set<std::string> told_;
 };
 
 absl::Status TrainLoop::Prepare() {
@@ -270,11 +275,6 @@ absl::Status TrainLoop::PreferenceStep(const Stage& stage, Metrics& metrics) {
 
 absl::Status TrainLoop::RlStep(const Stage& stage, Metrics& metrics) {
   const uint64_t first_prompt = state_.next_prompt;
-  std::vector<Prompt> prompts;
-  for (int64_t i = 0; i < stage.prompts_per_step; ++i) {
-    HONE_ASSIGN_OR_RETURN(Prompt prompt, NextPrompt());
-    prompts.push_back(std::move(prompt));
-  }
   GenerationOptions generation;
   generation.max_new_tokens = stage.max_new_tokens;
   generation.temperature = stage.temperature;
@@ -282,38 +282,52 @@ absl::Status TrainLoop::RlStep(const Stage& stage, Metrics& metrics) {
   generation.step = static_cast<uint64_t>(state_.step) + 1;
   generation.policy_version = state_.policy_version;
   const Collector collector(tokenizer_.get(), options_.verifier.get(), generator_.get());
-  const bool compares = stage.advantage->needs() == AdvantageNeeds::kGreedy;
-  HONE_ASSIGN_OR_RETURN(
-      Rollout rollout, collector.Collect(std::move(prompts), static_cast<int32_t>(stage.samples_per_prompt), generation,
-                                         nullptr, compares ? GreedyAnswer::kOneAPrompt : GreedyAnswer::kNone));
-  AddRolloutMetrics(rollout, metrics);
-  if (absl::Status verdicts = CheckVerdicts(rollout.groups, options_.max_no_verdict); !verdicts.ok()) {
+  const GroupSource source(
+      stage, collector, [this] { return NextPrompt(); }, options_.task->Size(Split::kTrain));
+  NoSignal no_signal;
+  bool too_few_verdicts = false;
+  auto gathered = source.Gather(
+      generation, memory_.waiting,
+      [&](const Rollout& rollout) -> absl::Status {
+        AddRolloutMetrics(rollout, metrics);
+        const absl::Status verdicts = CheckVerdicts(rollout.groups, options_.max_no_verdict);
+        too_few_verdicts = !verdicts.ok();
+        HONE_RETURN_IF_ERROR(verdicts);
+        no_signal = WhyNoSignal(rollout.groups);
+        const bool are_kept = stage.samples_every > 0 && state_.stage_step % stage.samples_every == 0;
+        return are_kept ? folder_.WriteSamples(state_.step + 1, rollout.groups) : absl::OkStatus();
+      },
+      metrics);
+  if (too_few_verdicts) {
     state_.next_prompt = first_prompt;  // the step has not been: it is the next one of whoever resumes
     HONE_RETURN_IF_ERROR(SaveCheckpoint());
-    return WorkError("step ", state_.step + 1, ": ", verdicts.message());
+    return WorkError("step ", state_.step + 1, ": ", gathered.status().message());
   }
-  CompareWithReference(stage, rollout.groups, metrics);
+  HONE_RETURN_IF_ERROR(gathered.status());
+  const Rollout& rollout = gathered->rollout;
+  std::vector<Group>& trained = gathered->trained;
+  if (gathered->gave_up && stage.gate != nullptr) TellMissing(stage);
+  const ComposerStep composing{options_.seed, state_.stage_step, stage.steps};
+  if (stage.composer != nullptr) stage.composer->Blend(composing, trained, metrics);
+  CompareWithReference(stage, trained, metrics);
   ValueModel* const value_model = memory_.value_model.get();
-  if (value_model != nullptr) value_model->Evaluate(rollout.groups);
-  const std::vector<TrainGroup> groups = GroupsToTrain(stage, state_.stage_step, kl_->coef(), rollout.groups, metrics);
-  if (groups.empty() || (!stage.loss->takes_rewards() && !HasAdvantage(rollout.groups)))
-    TellNoSignal(stage, rollout.groups, metrics);
+  if (value_model != nullptr) value_model->Evaluate(trained);
+  std::vector<TrainGroup> groups = GroupsToTrain(stage, state_.stage_step, kl_->coef(), trained, metrics);
+  if (groups.empty() || (!stage.loss->takes_rewards() && !HasAdvantage(trained)))
+    TellNoSignal(stage, std::move(no_signal), metrics);
+  if (stage.composer != nullptr) groups = stage.composer->Compose(composing, std::move(groups), metrics);
   AddDrafterMetrics(rollout, metrics);
-  metrics.Set("staleness/mean", 0);
-  metrics.Set("staleness/max", 0);
+  AddStaleness(groups, state_.policy_version, metrics);
   metrics.Set("time/generate_s", rollout.generate_s);
   metrics.Set("time/verify_s", rollout.verify_s);
   metrics.Set("throughput/generate_tokens_per_s",
               static_cast<double>(rollout.tokens) / std::max(rollout.generate_s, 1e-9));
-  if (stage.samples_every > 0 && state_.stage_step % stage.samples_every == 0) {
-    HONE_RETURN_IF_ERROR(folder_.WriteSamples(state_.step + 1, rollout.groups));
-  }
   learner_->set_kl_coef(kl_->coef());
   if (value_model == nullptr || !value_model->IsWarmup(state_.stage_step))
     HONE_RETURN_IF_ERROR(Learn(stage, groups, metrics));
   if (value_model != nullptr) HONE_RETURN_IF_ERROR(value_model->Learn(groups, metrics));
-  kl_->Adapt(rollout.groups);
-  if (draft_upkeep_ != nullptr) draft_upkeep_->Update(rollout.groups, metrics);
+  kl_->Adapt(trained);
+  if (draft_upkeep_ != nullptr) draft_upkeep_->Update(trained, metrics);
   if (options_.drafter != nullptr) {
     if (const std::string warning = options_.drafter->TakeWarning(); !warning.empty()) observer_.OnMessage(warning);
   }
@@ -328,22 +342,29 @@ void TrainLoop::CompareWithReference(const Stage& stage, std::vector<Group>& gro
   metrics.Set("time/reference_s", SecondsSince(start));
 }
 
-void TrainLoop::TellNoSignal(const Stage& stage, const std::vector<Group>& groups, Metrics& metrics) {
-  NoSignal cause = WhyNoSignal(groups);
+void TrainLoop::TellNoSignal(const Stage& stage, NoSignal cause, Metrics& metrics) {
   if (cause.name == "equal_rewards" && (stage.keep_above || (stage.pairs && stage.pairs->margin > 0))) {
     cause = {"none_selected", "no sample scores above keep_above, or no pair differs by the margin; lower it"};
   }
   metrics.Set("group/no_signal", cause.name);
-  if (cause.name == no_signal_) return;
-  no_signal_ = cause.name;
-  observer_.OnMessage(absl::StrCat("step ", state_.step + 1, ": nothing to learn from: ", cause.explanation));
+  TellOnce(absl::StrCat("nothing to learn from: ", cause.explanation));
+}
+
+void TrainLoop::TellMissing(const Stage& stage) {
+  TellOnce(absl::StrCat("the gate kept fewer than prompts_per_step ", stage.prompts_per_step, " groups of all that ",
+                        stage.gate->max_rounds(), " rounds sampled; such steps train on what there is (gate/missing ",
+                        "counts); widen the gate, or raise its max_rounds"));
+}
+
+void TrainLoop::TellOnce(const std::string& cause) {
+  if (!told_.insert(cause).second) return;
+  observer_.OnMessage(absl::StrCat("step ", state_.step + 1, ": ", cause));
 }
 
 absl::Status TrainLoop::Learn(const Stage& stage, const std::vector<TrainGroup>& groups, Metrics& metrics) {
   const Clock::time_point start = Clock::now();
   const int64_t minibatches = std::min<int64_t>(stage.minibatches, static_cast<int64_t>(groups.size()));
-  UpdateStats sum;
-  int64_t updates = 0, skipped = 0;
+  UpdateTotals totals;
   const std::span<const TrainGroup> all(groups);
   for (int64_t pass = 0; pass < minibatches * stage.epochs; ++pass) {
     const int64_t part = pass % minibatches;
@@ -361,40 +382,19 @@ absl::Status TrainLoop::Learn(const Stage& stage, const std::vector<TrainGroup>&
           *stats.mismatch,
           " on-policy; they must be equal bit for bit, so this is a defect in hone or in this machine's memory");
     }
-    if (stats.mismatch) sum.mismatch = std::max(sum.mismatch.value_or(0), *stats.mismatch);
+    totals.Add(stats);
     if (const absl::Status finite = guard_.Note(stats, stage.name); !finite.ok())
       return WorkError("step ", state_.step + 1, ": ", finite.message());
-    skipped += stats.applied ? 0 : 1;
     state_.policy_version += stats.applied ? 1 : 0;
     if (stats.applied && reference_ != nullptr) reference_->Follow(*model_);
-    ++updates;
-    sum.loss += stats.loss;
-    sum.entropy += stats.entropy;
-    if (stats.clip_fraction) sum.clip_fraction = sum.clip_fraction.value_or(0) + *stats.clip_fraction;
-    if (stats.kl_reference) sum.kl_reference = sum.kl_reference.value_or(0) + *stats.kl_reference;
-    sum.preference.Add(stats.preference);
-    sum.grad_norm += stats.grad_norm;
-    sum.learning_rate = stats.learning_rate;
-    sum.rows += stats.rows;
   }
   state_.optimizer_steps = learner_->optimizer_steps();
   state_.skipped_updates = guard_.in_a_row();
-  const double train_s = SecondsSince(start);
-  if (updates > 0) {
-    const auto count = static_cast<double>(updates);
-    metrics.Set("policy/loss", sum.loss / count);
-    metrics.Set("policy/entropy", sum.entropy / count);
-    if (sum.clip_fraction) metrics.Set("policy/clip_fraction", *sum.clip_fraction / count);
-    if (sum.kl_reference) metrics.Set("policy/kl_ref", *sum.kl_reference / count);
-    sum.preference.AddTo(metrics);
-    metrics.Set("policy/grad_norm", sum.grad_norm / count);
-    metrics.Set("policy/learning_rate", sum.learning_rate);
-    if (sum.mismatch) metrics.Set("mismatch/logprob_abs_max", *sum.mismatch);
-    metrics.Set("throughput/train_tokens_per_s", static_cast<double>(sum.rows) / std::max(train_s, 1e-9));
+  totals.AddTo(SecondsSince(start), metrics);
+  if (memory_.noise_scale != nullptr) {
+    const double taken = metrics.Find("group/trained").value_or(1) * metrics.Find("gate/kept").value_or(1);
+    if (taken > 0) memory_.noise_scale->AddTo(metrics, taken);
   }
-  if (memory_.noise_scale != nullptr) memory_.noise_scale->AddTo(metrics, metrics.Find("group/trained").value_or(1));
-  if (skipped > 0) metrics.Set("policy/skipped_updates", static_cast<double>(skipped));
-  metrics.Set("time/train_s", train_s);
   return absl::OkStatus();
 }
 

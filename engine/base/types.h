@@ -48,17 +48,24 @@ struct Sample {
   PolicyVersion policy_version = 0;                  // Written by the Generator.
   std::string text;                                  // Written by the Collector: the decoded tokens.
   Verdict verdict;                                   // Written by the Verifier.
+  double shaping = 0;                                // Written by each Shaper, in recipe order; added to the score.
   std::vector<float> reference;                      // Written by the ReferencePolicy; log-probabilities, or empty.
   std::vector<float> penalties;   // Written by the KlPenalty; subtracted from tokens' rewards, or empty.
   std::vector<float> values;      // Written by the ValueModel; one per token, or empty.
   std::vector<float> advantages;  // Written by the Advantage; one per token, 0 without a verdict.
   std::vector<float> returns;     // Written by the Advantage; what values should have been, or empty.
+
+  // What training is about: the score as shaped. No value without a verdict.
+  std::optional<double> reward() const {
+    return verdict.score ? std::optional(*verdict.score + shaping) : std::nullopt;
+  }
 };
 
 // All samples of one prompt from one step.
 struct Group {
   Prompt prompt;
   std::vector<Sample> samples;
+  int64_t step = 0;  // Written by the Collector: the training step that sampled it.
   // Written by the Collector where an estimator compares with it: the answer at temperature 0. It trains nothing itself.
   std::optional<Sample> greedy = std::nullopt;
 };

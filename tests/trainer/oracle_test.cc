@@ -258,12 +258,32 @@ std::string RunGradientNoiseScale(const Json& oracle, const Tolerance& tolerance
   return "";
 }
 
+std::string RunOverlongPenalty(const Json& oracle, const Tolerance& tolerance) {
+  const auto shaper =
+      BuildShaper(absl::StrCat("overlong(max_length=", oracle.at("max_length").dump(),
+                               ", buffer=", oracle.at("buffer").dump(), ", factor=", oracle.at("factor").dump(), ")"));
+  EXPECT_TRUE(shaper.ok()) << shaper.status();
+  if (!shaper.ok()) return "";
+  Group group;
+  for (const Json& length : oracle.at("lengths")) {
+    Sample& sample = group.samples.emplace_back();
+    sample.tokens.resize(length.get<size_t>());
+    sample.verdict.score = 0.5;
+  }
+  (*shaper)->Shape(/*max_new_tokens=*/1, group);
+  for (size_t i = 0; i < group.samples.size(); ++i) {
+    tolerance.Check(group.samples[i].shaping, oracle.at("expect").at("penalty")[i], absl::StrCat("penalty ", i));
+  }
+  return "";
+}
+
 using Runner = std::function<std::string(const Json&, const Tolerance&)>;
 
 const std::map<std::string, Runner>& Runners() {
   static const std::map<std::string, Runner> runners = {{"advantage", RunAdvantage},
                                                         {"policy_loss", RunPolicyLoss},
                                                         {"preference_loss", RunPreferenceLoss},
+                                                        {"overlong_penalty", RunOverlongPenalty},
                                                         {"pass_at_k", RunPassAtK},
                                                         {"gradient_noise_scale", RunGradientNoiseScale}};
   return runners;

@@ -1,0 +1,27 @@
+// Groups as a file of a checkpoint: replay buffers, and groups that wait for a later step. Tokens and log-probabilities take four bytes each.
+// Format: a name with its version, a checksum (FNV-1a, 64 bits), then CBOR, https://www.rfc-editor.org/rfc/rfc8949.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/base/status.h"
+#include "engine/base/types.h"
+
+namespace hone {
+
+// Drops what only verifiers and people read, and what later parts of a step write anew: texts, reasons, values, advantages. What is left is what
+// a file keeps.
+void Compact(Group& group);
+
+// Bytes that a compact sample's tokens and log-probabilities take, in memory as in the file.
+size_t CompactBytes(const Sample& sample);
+
+// Compact or not, what Compact leaves is written.
+absl::Status WriteGroups(const std::string& path, std::span<const Group> groups);
+
+// An input error that names the file where it is missing, cut short, changed, or of another version.
+absl::StatusOr<std::vector<Group>> ReadGroups(const std::string& path);
+
+}  // namespace hone

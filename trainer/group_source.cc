@@ -1,0 +1,120 @@
+#include "trainer/group_source.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "rollout/group_store.h"
+
+namespace hone {
+namespace {
+
+// A gate that kept fewer may keep more of the next prompts: a round asks for at most so many times what is missing.
+constexpr double kLeastKept = 0.25;
+
+// Prompts to ask for so that `missing` groups are kept, when a share kept / asked was.
+size_t ToAsk(size_t missing, size_t kept, size_t asked, size_t most) {
+  if (asked == 0) return std::min(missing, most);
+  const double share = std::max(kLeastKept, static_cast<double>(kept) / static_cast<double>(asked));
+  return std::min(most, static_cast<size_t>(std::ceil(static_cast<double>(missing) / share)));
+}
+
+void Append(Rollout more, Rollout& sum) {
+  std::move(more.groups.begin(), more.groups.end(), std::back_inserter(sum.groups));
+  AddTotals(more, sum);
+}
+
+}  // namespace
+
+GroupSource::GroupSource(const Stage& stage, const Collector& collector, PromptStream next_prompt,
+                         std::optional<uint64_t> most_prompts)
+    : stage_(stage), collector_(collector), next_prompt_(std::move(next_prompt)), most_prompts_(most_prompts) {}
+
+absl::StatusOr<std::vector<Prompt>> GroupSource::ChoosePrompts(size_t count) const {
+  size_t offered = count * static_cast<size_t>(stage_.curriculum->candidates_per_prompt());
+  if (most_prompts_) offered = std::max(count, std::min<size_t>(offered, *most_prompts_));
+  std::vector<Prompt> candidates;
+  for (size_t i = 0; i < offered; ++i) {
+    HONE_ASSIGN_OR_RETURN(Prompt prompt, next_prompt_());
+    candidates.push_back(std::move(prompt));
+  }
+  std::vector<Prompt> chosen;
+  for (const size_t index : stage_.curriculum->Choose(candidates, count))
+    chosen.push_back(std::move(candidates[index]));
+  return chosen;
+}
+
+absl::Status GroupSource::Sample(size_t count, const GenerationOptions& generation, Rollout& rollout) const {
+  HONE_ASSIGN_OR_RETURN(std::vector<Prompt> prompts, ChoosePrompts(count));
+  const bool compares = stage_.advantage != nullptr && stage_.advantage->needs() == AdvantageNeeds::kGreedy;
+  HONE_ASSIGN_OR_RETURN(
+      Rollout round, collector_.Collect(std::move(prompts), static_cast<int32_t>(stage_.samples_per_prompt), generation,
+                                        nullptr, compares ? GreedyAnswer::kOneAPrompt : GreedyAnswer::kNone));
+  for (int stage = 0;; ++stage) {
+    std::vector<int32_t> more;
+    for (const Group& group : round.groups) more.push_back(stage_.curriculum->MoreSamples(group, stage));
+    if (std::all_of(more.begin(), more.end(), [](int32_t samples) { return samples == 0; })) break;
+    HONE_RETURN_IF_ERROR(collector_.CollectMore(more, generation, round));
+  }
+  for (Group& group : round.groups) {
+    group.step = static_cast<int64_t>(generation.step);
+    for (const auto& shaper : stage_.shapers) shaper->Shape(stage_.max_new_tokens, group);
+  }
+  Append(std::move(round), rollout);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<GatheredGroups> GroupSource::Gather(const GenerationOptions& generation, std::vector<Group>& waiting,
+                                                   const Inspect& inspect, Metrics& metrics) const {
+  const auto step = static_cast<int64_t>(generation.step);
+  const auto wanted = static_cast<size_t>(stage_.prompts_per_step);
+  const auto is_stale = [&](const Group& group) { return step - group.step > stage_.max_staleness; };
+  const auto waited = static_cast<size_t>(
+      std::count_if(waiting.begin(), waiting.end(), [&](const Group& group) { return !is_stale(group); }));
+  GatheredGroups gathered;
+  std::vector<Group>& sampled = gathered.rollout.groups;
+  std::vector<size_t> kept;  // of sampled
+  int64_t rounds = 0;
+  const int64_t max_rounds = stage_.gate != nullptr ? stage_.gate->max_rounds() : 1;
+  while (waited + kept.size() < wanted && rounds < max_rounds) {
+    const size_t first = sampled.size();
+    size_t most = wanted;
+    if (most_prompts_ && rounds > 0)
+      most = std::min<size_t>(most, *most_prompts_ - std::min<size_t>(first, *most_prompts_));
+    if (most == 0) break;
+    ++rounds;
+    HONE_RETURN_IF_ERROR(
+        Sample(ToAsk(wanted - waited - kept.size(), kept.size(), first, most), generation, gathered.rollout));
+    for (size_t i = first; i < sampled.size(); ++i) {
+      if (stage_.gate == nullptr || stage_.gate->Keeps(sampled[i])) kept.push_back(i);
+    }
+  }
+  HONE_RETURN_IF_ERROR(inspect(gathered.rollout));
+  HONE_RETURN_IF_ERROR(stage_.curriculum->Learn(sampled, metrics));
+
+  if (stage_.gate != nullptr) {
+    metrics.Set("gate/rounds", static_cast<double>(rounds));
+    if (!sampled.empty())
+      metrics.Set("gate/kept", static_cast<double>(kept.size()) / static_cast<double>(sampled.size()));
+  }
+  std::vector<Group> later;
+  const auto take = [&](Group group) {
+    (gathered.trained.size() < wanted ? gathered.trained : later).push_back(std::move(group));
+  };
+  for (Group& group : waiting) {
+    if (!is_stale(group)) take(std::move(group));
+  }
+  for (const size_t index : kept) take(std::move(sampled[index]));
+  waiting.clear();
+  if (stage_.max_staleness > 0) {
+    for (Group& group : later) Compact(group);
+    waiting = std::move(later);
+  }
+  gathered.gave_up = gathered.trained.size() < wanted;
+  if (stage_.gate != nullptr) {
+    metrics.Set("gate/missing", static_cast<double>(wanted - gathered.trained.size()));
+    if (stage_.max_staleness > 0) metrics.Set("gate/waiting", static_cast<double>(waiting.size()));
+  }
+  return gathered;
+}
+
+}  // namespace hone
