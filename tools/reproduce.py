@@ -6,7 +6,7 @@ import statistics
 import subprocess
 import sys
 
-HONE = "build/hone"
+HONE = os.environ.get("HONE_BINARY", "build/hone")
 RL = "stage[0]"
 
 # An experiment: the paper, its claim, the recipe, and the arms as what they change in it; the first arm is the plain baseline. Arms are compared

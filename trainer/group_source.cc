@@ -119,7 +119,13 @@ absl::StatusOr<GatheredGroups> GroupSource::Gather(const GenerationOptions& gene
   for (Group& group : waiting) {
     if (!is_stale(group)) take(std::move(group));
   }
-  for (const size_t index : kept) take(std::move(sampled[index]));
+  std::vector<Group> others;
+  for (size_t i = 0, next = 0; i < sampled.size(); ++i) {
+    const bool is_kept = next < kept.size() && kept[next] == i;
+    next += is_kept ? 1 : 0;
+    is_kept ? take(std::move(sampled[i])) : others.push_back(std::move(sampled[i]));
+  }
+  sampled = std::move(others);
   waiting.clear();
   if (stage_.max_staleness > 0) {
     for (Group& group : later) Compact(group);

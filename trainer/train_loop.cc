@@ -295,8 +295,7 @@ absl::Status TrainLoop::RlStep(const Stage& stage, Metrics& metrics) {
         too_few_verdicts = !verdicts.ok();
         HONE_RETURN_IF_ERROR(verdicts);
         no_signal = WhyNoSignal(rollout.groups);
-        const bool are_kept = stage.samples_every > 0 && state_.stage_step % stage.samples_every == 0;
-        return are_kept ? folder_.WriteSamples(state_.step + 1, rollout.groups) : absl::OkStatus();
+        return absl::OkStatus();
       },
       metrics);
   if (too_few_verdicts) {
@@ -316,6 +315,8 @@ absl::Status TrainLoop::RlStep(const Stage& stage, Metrics& metrics) {
   std::vector<TrainGroup> groups = GroupsToTrain(stage, state_.stage_step, kl_->coef(), trained, metrics);
   if (groups.empty() || (!stage.loss->takes_rewards() && !HasAdvantage(trained)))
     TellNoSignal(stage, std::move(no_signal), metrics);
+  if (stage.samples_every > 0 && state_.stage_step % stage.samples_every == 0)
+    HONE_RETURN_IF_ERROR(folder_.WriteSamples(state_.step + 1, trained, rollout.groups));
   std::vector<std::vector<TrainGroup>> batches;
   if (stage.composer != nullptr) {
     batches = stage.composer->Compose(composing, std::move(groups), metrics);
