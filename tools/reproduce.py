@@ -15,11 +15,11 @@ EXPERIMENTS = {
     "online_difficulty_filtering": dict(
         paper="https://arxiv.org/abs/2504.03380",
         claim="plain GRPO's best reward in 60 % of its training time",
-        arms={"GRPO": [f"{RL}.gate=none"], "difficulty filtering": []}),
+        arms={"GRPO": [f"{RL}.gate=none", f"{RL}.steps=160", f"{RL}.evaluate_every=10"], "difficulty filtering": []}),
     "prompt_curriculum": dict(
         paper="https://arxiv.org/abs/2510.01135",
         claim="intermediate prompts found 12.1 to 16.9 times faster than by rollouts, at equal quality",
-        arms={"GRPO": [f"{RL}.curriculum=uniform"], "filtering by rollouts": [f"{RL}.curriculum=uniform", f"{RL}.gate=difficulty(low=0.25, high=0.75)"],
+        arms={"GRPO": [f"{RL}.curriculum=uniform"], "filtering by rollouts": [f"{RL}.curriculum=uniform", f"{RL}.gate=difficulty(low=0.25, high=0.75)", f"{RL}.steps=50", f"{RL}.evaluate_every=5"],
               "prompt curriculum": []},
         metrics=["curriculum/value_explained_variance", "time/choose_s"]),
     "dars": dict(
