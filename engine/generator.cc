@@ -67,8 +67,10 @@ class Session {
   // False: cancelled before the end.
   bool Run(std::span<const GenerationRequest> requests, const std::function<bool()>& cancelled) {
     temperatures_.clear();
+    max_new_tokens_.clear();
     for (size_t i = 0; i < requests.size(); ++i) {
       temperatures_.push_back(requests[i].temperature.value_or(options_.temperature));
+      max_new_tokens_.push_back(requests[i].max_new_tokens.value_or(options_.max_new_tokens));
       if (requests[i].samples > 0) scheduler_.Add(i, requests[i].prompt, requests[i].samples, requests[i].first_sample);
     }
     while (!scheduler_.done() && !(cancelled && cancelled())) Step(requests);
@@ -139,7 +141,7 @@ class Session {
       PlannedDraft& planned = planned_.emplace_back();
       planned.trust = (sequence.drafts_drawn + kPriorTrust) / (sequence.drafts_expected + kPriorTrust);
       // The pass itself draws one more than the draft has tokens.
-      const int32_t left = options_.max_new_tokens - static_cast<int32_t>(sequence.sample.tokens.size()) - 1;
+      const int32_t left = max_new_tokens_[sequence.request] - static_cast<int32_t>(sequence.sample.tokens.size()) - 1;
       planned.request = {
           IdOf(sequence), sequence.prompt, &sequence.sample.tokens, KeyOf(sequence), std::min(most, left), {}, 0};
     }
@@ -310,7 +312,7 @@ class Session {
     sample.logprobs.push_back(logprob);
     if (receive_token_) receive_token_(sequence.request, sample.index, token);
     const bool stops = EndsAnswer(token) || (sequence.stop_text && sequence.stop_text->Push(token));
-    if (!stops && static_cast<int32_t>(sample.tokens.size()) < options_.max_new_tokens) return;
+    if (!stops && static_cast<int32_t>(sample.tokens.size()) < max_new_tokens_[sequence.request]) return;
     sample.finish_reason = stops ? FinishReason::kStop : FinishReason::kLength;
     if (drafter_ != nullptr) {
       drafter_->Finish(IdOf(sequence));
@@ -339,6 +341,7 @@ class Session {
   Scheduler scheduler_;
   Sampler sampler_;
   std::vector<float> temperatures_;                  // of each request
+  std::vector<int32_t> max_new_tokens_;              // likewise
   Tensor hidden_;                                    // [rows, hidden_size] of the pass
   std::vector<std::pair<Sequence*, int64_t>> ends_;  // samples whose last token is that row of the pass
   std::map<size_t, Tensor> read_;                    // request -> [1, hidden_size] of its prompt's last token
@@ -352,7 +355,7 @@ class Session {
   double pass_s_ = 0, propose_s_ = 0;
 };
 
-absl::Status CheckPrompt(const Prompt& prompt, const ModelConfig& config, const GenerationOptions& options) {
+absl::Status CheckPrompt(const Prompt& prompt, const ModelConfig& config, int32_t max_new_tokens) {
   const auto length = static_cast<int64_t>(prompt.tokens.size());
   if (length == 0) return InputError("prompt ", prompt.key, " has no tokens; give it at least one");
   for (const TokenId token : prompt.tokens) {
@@ -364,8 +367,8 @@ absl::Status CheckPrompt(const Prompt& prompt, const ModelConfig& config, const 
     return InputError("prompt ", prompt.key, ": ", length, " tokens leave no room for an answer in the model's ",
                       config.max_position_embeddings, " positions; shorten the prompt");
   }
-  if (length + options.max_new_tokens > config.max_position_embeddings) {
-    return InputError("prompt ", prompt.key, ": ", length, " tokens and ", options.max_new_tokens,
+  if (length + max_new_tokens > config.max_position_embeddings) {
+    return InputError("prompt ", prompt.key, ": ", length, " tokens and ", max_new_tokens,
                       " new ones exceed the model's ", config.max_position_embeddings,
                       " positions; shorten the prompt or lower max_new_tokens");
   }
@@ -378,10 +381,11 @@ absl::StatusOr<int64_t> CountPages(std::span<const GenerationRequest> requests, 
   const int64_t budget = limits.kv_bytes / config.kv_page_bytes();
   int64_t total = 0, largest = 0;
   for (const GenerationRequest& request : requests) {
-    HONE_RETURN_IF_ERROR(CheckPrompt(*request.prompt, config, options));
+    const int32_t max_new_tokens = request.max_new_tokens.value_or(options.max_new_tokens);
+    HONE_RETURN_IF_ERROR(CheckPrompt(*request.prompt, config, max_new_tokens));
     const auto length = static_cast<int64_t>(request.prompt->tokens.size());
     // The last token drawn is never read.
-    const int64_t pages = PagesFor(length + options.max_new_tokens - 1);
+    const int64_t pages = PagesFor(length + max_new_tokens - 1);
     if (pages > budget) {
       return InputError("prompt ", request.prompt->key, ": one sequence needs ", pages, " pages of ",
                         config.kv_page_bytes(), " bytes for keys and values, the budget of ", limits.kv_bytes,

@@ -39,7 +39,8 @@ struct GenerationOptions {
 struct GenerationRequest {
   const Prompt* prompt;
   int32_t samples;
-  std::optional<float> temperature = std::nullopt;  // where it is not the options'
+  std::optional<float> temperature = std::nullopt;       // where it is not the options'
+  std::optional<int32_t> max_new_tokens = std::nullopt;  // likewise
   int32_t first_sample = 0;  // their Sample::index begins here: more samples of a prompt are other samples
 };
 

@@ -66,6 +66,7 @@ class Transformer : public Model {
     const Tensor q = Rotate(Project(x, layer.q), layer.q_norm, angles);
     const Tensor k = Rotate(Project(x, layer.k), layer.k_norm, angles);
     const Tensor v = Project(x, layer.v);
+    if (attention_observer_) attention_observer_(static_cast<int64_t>(index), q, k);
     return Project(ops::Attention(pool(), q, k, v, rows.attention, config_.heads, config_.window(index), pages),
                    layer.o);
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <deque>
 #include <memory>
 
 namespace hone {
@@ -37,10 +38,9 @@ absl::Status Collector::Run(std::span<const GenerationRequest> requests, const G
   absl::Status decoding;
   uint64_t received = 0;
   const auto receive = [&](size_t request, Sample sample) {
-    if (absl::Status status = DecodeSample(*tokenizer_, options.stop, sample); !status.ok()) decoding = status;
     rollout.tokens += static_cast<int64_t>(sample.tokens.size());
-    Sample& kept = place(request, sample);
-    kept = std::move(sample);
+    Sample& kept = place(request, std::move(sample));
+    if (absl::Status status = DecodeSample(*tokenizer_, options.stop, kept); !status.ok()) decoding = status;
     if (pool == nullptr) return;
     pool->Submit(requests[request].prompt, kept.text, received++,
                  [&kept](const Verdict& verdict) { kept.verdict = verdict; });
@@ -76,9 +76,10 @@ absl::StatusOr<Rollout> Collector::Collect(std::vector<Prompt> prompts, int32_t 
     requests.push_back({&group.prompt, 1, /*temperature=*/0.0f});  // beside its prompt, whose pages it shares
     group_of.push_back(i);
   }
-  const auto place = [&](size_t request, const Sample& sample) -> Sample& {
+  const auto place = [&](size_t request, Sample sample) -> Sample& {
     Group& group = rollout.groups[group_of[request]];
-    return requests[request].temperature ? *group.greedy : group.samples[sample.index];
+    Sample& kept = requests[request].temperature ? *group.greedy : group.samples[sample.index];
+    return kept = std::move(sample);
   };
   HONE_RETURN_IF_ERROR(Run(requests, options, cancelled, place, rollout));
   return rollout;
@@ -93,11 +94,45 @@ absl::Status Collector::CollectMore(std::span<const int32_t> more, const Generat
     Group& group = rollout.groups[i];
     const auto first = static_cast<int32_t>(group.samples.size());
     group.samples.resize(first + more[i]);
-    requests.push_back({&group.prompt, more[i], std::nullopt, first});
+    requests.push_back({.prompt = &group.prompt, .samples = more[i], .first_sample = first});
     group_of.push_back(i);
   }
-  const auto place = [&](size_t request, const Sample& sample) -> Sample& {
-    return rollout.groups[group_of[request]].samples[sample.index];
+  const auto place = [&](size_t request, Sample sample) -> Sample& {
+    return rollout.groups[group_of[request]].samples[sample.index] = std::move(sample);
+  };
+  return Run(requests, options, nullptr, place, rollout);
+}
+
+absl::Status Collector::CollectBranches(const std::vector<std::vector<Branch>>& branches,
+                                        const GenerationOptions& options, Rollout& rollout) const {
+  std::deque<Prompt> prompts;  // each with what is shared behind it
+  std::vector<GenerationRequest> requests;
+  std::vector<std::pair<size_t, Branch>> from;  // each request's
+  for (size_t i = 0; i < branches.size(); ++i) {
+    Group& group = rollout.groups[i];
+    for (const Branch& branch : branches[i]) {
+      const auto first = static_cast<int32_t>(group.samples.size());
+      group.samples.resize(first + branch.count);
+      const std::vector<TokenId>& tokens = group.samples[branch.sample].tokens;
+      Prompt& prompt = prompts.emplace_back(group.prompt);
+      prompt.tokens.insert(prompt.tokens.end(), tokens.begin(), tokens.begin() + branch.at);
+      requests.push_back({.prompt = &prompt,
+                          .samples = branch.count,
+                          .max_new_tokens = options.max_new_tokens - branch.at,
+                          .first_sample = first});
+      from.emplace_back(i, branch);
+    }
+  }
+  if (requests.empty()) return absl::OkStatus();
+  const auto place = [&](size_t request, Sample sample) -> Sample& {
+    const auto& [group, branch] = from[request];
+    std::vector<Sample>& samples = rollout.groups[group].samples;
+    const Sample& parent = samples[branch.sample];
+    sample.tokens.insert(sample.tokens.begin(), parent.tokens.begin(), parent.tokens.begin() + branch.at);
+    sample.logprobs.insert(sample.logprobs.begin(), parent.logprobs.begin(), parent.logprobs.begin() + branch.at);
+    sample.parent = branch.sample;
+    sample.branch_at = branch.at;
+    return samples[sample.index] = std::move(sample);
   };
   return Run(requests, options, nullptr, place, rollout);
 }

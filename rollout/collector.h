@@ -28,6 +28,13 @@ struct Rollout {
 // Adds times, tokens and counts, and what happened in verifiers; groups are left alone.
 void AddTotals(const Rollout& more, Rollout& sum);
 
+// `count` samples that share the first `at` tokens of a sample, at least one less than it has, and go on by themselves.
+struct Branch {
+  int32_t sample;
+  int32_t at;
+  int32_t count;
+};
+
 enum class GreedyAnswer { kNone, kOneAPrompt };
 
 class Collector {
@@ -44,10 +51,13 @@ class Collector {
 
   // `more[i]` further samples for group i, numbered on, each as if it had been asked for at once.
   absl::Status CollectMore(std::span<const int32_t> more, const GenerationOptions& options, Rollout& rollout) const;
+  // Continuations of samples, behind those that each group has: branches[i] of group i.
+  absl::Status CollectBranches(const std::vector<std::vector<Branch>>& branches, const GenerationOptions& options,
+                               Rollout& rollout) const;
 
  private:
   // Generates and verifies; a request's samples go where `place` says.
-  using Place = std::function<Sample&(size_t request, const Sample& sample)>;
+  using Place = std::function<Sample&(size_t request, Sample sample)>;
   absl::Status Run(std::span<const GenerationRequest> requests, const GenerationOptions& options,
                    const std::function<bool()>& cancelled, const Place& place, Rollout& rollout) const;
 

@@ -41,6 +41,8 @@ Json ToJson(const Sample& sample) {
           {"logprobs", ToBytes(sample.logprobs)},
           {"truncated", sample.finish_reason == FinishReason::kLength},
           {"version", sample.policy_version},
+          {"parent", sample.parent},
+          {"branch_at", sample.branch_at},
           {"score", sample.verdict.score ? Json(*sample.verdict.score) : Json(nullptr)},
           {"shaping", sample.shaping},
           {"advantages", ToBytes(sample.advantages)}};
@@ -53,6 +55,8 @@ Sample ToSample(const Json& json) {
   sample.logprobs = FromBytes<float>(json.at("logprobs"));
   sample.finish_reason = json.at("truncated").get<bool>() ? FinishReason::kLength : FinishReason::kStop;
   sample.policy_version = json.at("version");
+  sample.parent = json.at("parent");
+  sample.branch_at = json.at("branch_at");
   if (!json.at("score").is_null()) sample.verdict.score = json.at("score").get<double>();
   sample.shaping = json.at("shaping");
   sample.advantages = FromBytes<float>(json.at("advantages"));
@@ -87,6 +91,8 @@ void Compact(Sample& sample) {
   kept.logprobs = std::move(sample.logprobs);
   kept.finish_reason = sample.finish_reason;
   kept.policy_version = sample.policy_version;
+  kept.parent = sample.parent;
+  kept.branch_at = sample.branch_at;
   kept.verdict.score = sample.verdict.score;
   kept.shaping = sample.shaping;
   kept.tokens.shrink_to_fit();

@@ -9,6 +9,9 @@ import sys
 HONE = os.environ.get("HONE_BINARY", "build/hone")
 RL = "stage[0]"
 
+PLAIN = [f"{RL}.algorithm=grpo", f"{RL}.gate=none", f"{RL}.advantage=grpo(std_normalize=false)",
+         f"{RL}.loss=ppo_clip(clip_low=0.2, clip_high=0.2, aggregation=token_mean)"]
+
 # An experiment: the paper, its claim, the recipe, and the arms as what they change in it; the first arm is the plain baseline. Arms are compared
 # at the number of sampled answers that every arm reaches.
 EXPERIMENTS = {
@@ -37,7 +40,7 @@ EXPERIMENTS = {
     "dler": dict(
         paper="https://arxiv.org/abs/2510.15110",
         claim="answers 70 % shorter at equal accuracy",
-        arms={"GRPO, long answers": [f"{RL}.algorithm=grpo", f"{RL}.max_new_tokens=400"], "truncation, plain GRPO": [f"{RL}.algorithm=grpo"], "DLER": []}),
+        arms={"GRPO, 160 tokens": [*PLAIN, f"{RL}.max_new_tokens=160"], "GRPO, 64 tokens": PLAIN, "DLER": []}),
     "rapid": dict(
         paper="https://arxiv.org/abs/2510.03515",
         claim="11 to 34 % less time at equal or better accuracy",
@@ -46,6 +49,9 @@ EXPERIMENTS = {
         paper="https://arxiv.org/abs/2508.05612",
         claim="GRPO's result with half of the steps",
         arms={"GRPO": [f"{RL}.composer=none"], "Shuffle-R1": []}),
+    "backtrack": dict(
+        paper="https://arxiv.org/abs/2504.07052",
+        claim="on Countdown, as many direct answers as one search has tokens solve more; GRPO helps the search more than the direct answers"),
     "rest": dict(
         paper="https://arxiv.org/abs/2308.08998",
         claim="better than supervised training, with less sampling than online RL",
@@ -124,8 +130,9 @@ def curve(run):
     return points
 
 
-def pass_at(model, task, ks):
-    command = [HONE, "eval", "--model", model, "--task", task, "--n", str(max(ks)), "--k", ",".join(map(str, ks)), "--limit", "1000"]
+def pass_at(model, task, ks, max_new_tokens=16):
+    command = [HONE, "eval", "--model", model, "--task", task, "--n", str(max(ks)), "--k", ",".join(map(str, ks)), "--limit", "1000",
+               "--max_new_tokens", str(max_new_tokens)]
     line = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1]
     return json.loads(line)
 
@@ -170,11 +177,50 @@ def draw(curves):
 
 
 os.makedirs(out, exist_ok=True)
+
+
+def start_for(start, seed):
+    run = f"runs/reproduce/{os.path.basename(start).removesuffix('.textproto')}_seed{seed}"
+    train(start, run, [f"seed={seed}"])
+    return run
+
+
+def write(lines):
+    with open(f"{out}/table.md", "w", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
+    print("\n".join(lines))
+
+
+def compare_searches():
+    """Direct answers and searches before and after GRPO: pass@n with as many direct answers as one search has tokens."""
+    rows_by_arm = {}
+    for seed in seeds:
+        starts = {"direct": start_for("recipes/papers/start.textproto", seed), "search": start_for("recipes/papers/start_search.textproto", seed)}
+        tokens = {kind: pass_at(checkpoint(run), task_of(run), [1], 160)["mean_tokens"] for kind, run in starts.items()}
+        n = max(1, round(tokens["search"] / tokens["direct"]))
+        for kind, start_run in starts.items():
+            run = f"{out}/seed{seed}_{kind}"
+            steps = 100 * n if kind == "direct" else 100  # as many tokens
+            train(RECIPE, run, [f"seed={seed}", f"model.path={checkpoint(start_run)}", f"task={task_of(start_run)}", f"{RL}.steps={steps}", *arguments.set])
+            for stage, folder in (("SFT", start_run), ("SFT, then GRPO", run)):
+                ks = [1, n] if kind == "direct" and n > 1 else [1]
+                result = pass_at(checkpoint(folder), task_of(start_run), ks, 160)
+                rows_by_arm.setdefault((kind, stage), []).append((result["mean_tokens"], result["pass@1"], result[f"pass@{ks[-1]}"], ks[-1]))
+    lines = [f"Paper: {experiment['paper']}. Claim: {experiment['claim']}.", "",
+             "| answers | training | tokens an answer | pass@1, % | pass@n at the tokens of one search, % | n |", "|---|---|---|---|---|---|"]
+    for (kind, stage), values in rows_by_arm.items():
+        lines.append(f"| {kind} | {stage} | {text_of([v[0] for v in values])} | {text_of([v[1] for v in values], 100)} | "
+                     f"{text_of([v[2] for v in values], 100)} | {' / '.join(str(v[3]) for v in values)} |")
+    write(lines)
+
+
+if arguments.name == "backtrack":
+    compare_searches()
+    sys.exit(0)
 curves, lasts = {}, {}
 start = start_of(RECIPE)
 for seed in seeds:
-    sft = f"runs/reproduce/{os.path.basename(start).removesuffix('.textproto')}_seed{seed}"
-    train(start, sft, [f"seed={seed}"])
+    sft = start_for(start, seed)
     for number, (arm, sets) in enumerate(experiment["arms"].items()):
         run = f"{out}/seed{seed}_arm{number}"
         train(RECIPE, run, [f"seed={seed}", f"model.path={checkpoint(sft)}", *sets, *arguments.set])
@@ -210,8 +256,6 @@ for arm, points in at_budget.items():
         values = [statistics.mean(row[name] for row in rows(run) if name in row) for run in lasts[arm] if any(name in row for row in rows(run))]
         cells.append(text_of(values, 1, 3) if values else "")
     lines.append("| " + " | ".join(cells) + " |")
-with open(f"{out}/table.md", "w", encoding="utf-8") as file:
-    file.write("\n".join(lines) + "\n")
 with open(f"{out}/plot.svg", "w", encoding="utf-8") as file:
     file.write(draw(curves))
-print("\n".join(lines))
+write(lines)

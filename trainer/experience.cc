@@ -35,6 +35,8 @@ std::vector<TrainGroup> TrainedGroups(const Advantage& advantage, GroupsTaken ta
                           .tokens = static_cast<int32_t>(sample.tokens.size()),
                           .greedy_reward = greedy,
                           .values = sample.values,
+                          .parent = sample.parent,
+                          .branch_at = sample.branch_at,
                           .penalties = sample.penalties});
     }
   }

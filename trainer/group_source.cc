@@ -68,6 +68,9 @@ absl::Status GroupSource::Sample(size_t count, const GenerationOptions& generati
     if (std::all_of(more.begin(), more.end(), [](int32_t samples) { return samples == 0; })) break;
     HONE_RETURN_IF_ERROR(collector_.CollectMore(more, generation, round));
   }
+  std::vector<std::vector<Branch>> branches;
+  for (const Group& group : round.groups) branches.push_back(stage_.curriculum->Branches(group));
+  HONE_RETURN_IF_ERROR(collector_.CollectBranches(branches, generation, round));
   for (Group& group : round.groups) {
     group.step = static_cast<int64_t>(generation.step);
     for (const auto& shaper : stage_.shapers) shaper->Shape(stage_.max_new_tokens, group);

@@ -1,6 +1,7 @@
 #include "trainer/stage_memory.h"
 
 #include "rollout/group_store.h"
+#include "trainer/attention_meter.h"
 
 namespace hone {
 namespace {
@@ -14,7 +15,7 @@ constexpr char kWaiting[] = "/state/waiting.groups";
 
 }  // namespace
 
-absl::StatusOr<StageMemory> StageMemory::New(const Model& policy, const Stage& stage) {
+absl::StatusOr<StageMemory> StageMemory::New(Model& policy, const Tokenizer& tokenizer, const Stage& stage) {
   StageMemory memory;
   memory.stage_ = &stage;
   if (stage.value_model.trunk != ValueTrunk::kNone) {
@@ -28,6 +29,10 @@ absl::StatusOr<StageMemory> StageMemory::New(const Model& policy, const Stage& s
   if (const auto options = stage.curriculum->predictor_options()) {
     HONE_ASSIGN_OR_RETURN(memory.prompt_value, PromptValue::New(policy, *options, stage.microbatch_tokens));
     stage.curriculum->UsePredictor(memory.prompt_value.get());
+  }
+  if (stage.curriculum->wants_attention()) {
+    memory.attention_meter = NewAttentionMeter(&policy, &tokenizer);
+    stage.curriculum->UseAttention(memory.attention_meter.get());
   }
   return memory;
 }

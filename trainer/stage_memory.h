@@ -5,6 +5,7 @@
 #include <string>
 
 #include "engine/base/status.h"
+#include "engine/tokenizer.h"
 #include "trainer/noise_scale.h"
 #include "trainer/policy_average.h"
 #include "trainer/prompt_value.h"
@@ -19,10 +20,11 @@ struct StageMemory {
   std::unique_ptr<PolicyAverage> policy_average;
   std::unique_ptr<NoiseScale> noise_scale;
   std::unique_ptr<PromptValue> prompt_value;  // the curriculum's predictor
-  std::vector<Group> waiting;                 // groups that a gate kept beyond what a step trains
+  std::unique_ptr<AttentionMeter> attention_meter;
+  std::vector<Group> waiting;  // groups that a gate kept beyond what a step trains
 
-  // Policy and stage outlive it. What the stage's curriculum and composer remember is theirs; it is saved here with the rest.
-  static absl::StatusOr<StageMemory> New(const Model& policy, const Stage& stage);
+  // All outlive it. What the stage's curriculum and composer remember is theirs; it is saved here with the rest.
+  static absl::StatusOr<StageMemory> New(Model& policy, const Tokenizer& tokenizer, const Stage& stage);
 
   // Files in the checkpoint's state/ folder.
   absl::Status Save(const std::string& checkpoint) const;

@@ -170,7 +170,7 @@ absl::Status TrainLoop::PrepareStage(const Stage& stage) {
   learner_ = std::make_unique<Learner>(model_.get(), stage);
   kl_.emplace(stage.kl);
   reference_.reset();
-  HONE_ASSIGN_OR_RETURN(memory_, StageMemory::New(*model_, stage));
+  HONE_ASSIGN_OR_RETURN(memory_, StageMemory::New(*model_, *tokenizer_, stage));
   if (memory_.value_model != nullptr && memory_.value_model->shared())
     learner_->UseValueModel(memory_.value_model.get());
   const std::string checkpoint = folder_.CheckpointPath(state_.step);

@@ -51,8 +51,11 @@ struct Sample {
   PolicyVersion policy_version = 0;                  // Written by the Generator.
   std::string text;                                  // Written by the Collector: the decoded tokens.
   Verdict verdict;                                   // Written by the Verifier.
-  double shaping = 0;                                // Written by each Shaper, in recipe order; added to the score.
-  std::vector<float> reference;                      // Written by the ReferencePolicy; log-probabilities, or empty.
+  // Written by the Collector: the sample of its group whose first branch_at tokens it shares, and went on from; -1: it began by itself.
+  int32_t parent = -1;
+  int32_t branch_at = 0;
+  double shaping = 0;             // Written by each Shaper, in recipe order; added to the score.
+  std::vector<float> reference;   // Written by the ReferencePolicy; log-probabilities, or empty.
   std::vector<float> penalties;   // Written by the KlPenalty; subtracted from tokens' rewards, or empty.
   std::vector<float> values;      // Written by the ValueModel; one per token, or empty.
   std::vector<float> advantages;  // Written by the Advantage; one per token, 0 without a verdict.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -85,6 +86,11 @@ class Model {
   // Whether the backward pass computes each layer's forward pass again instead of keeping what it gave; the same bits.
   void set_activation_checkpointing(bool on) { activation_checkpointing_ = on; }
 
+  // Called by Forward before each layer attends, with what it attends by: q [rows, heads * head_dim] and k [rows, kv_heads * head_dim],
+  // rotated. Null, the default, calls nothing.
+  using AttentionObserver = std::function<void(int64_t layer, const Tensor& q, const Tensor& k)>;
+  void set_attention_observer(AttentionObserver observer) { attention_observer_ = std::move(observer); }
+
   // Final hidden states [rows, hidden_size] of all rows; keys and values go to `cache` at the places that rows.attention
   // names. `rows` and `cache` outlive the backward pass.
   virtual Tensor Forward(const ModelRows& rows, const KvCache& cache) const = 0;
@@ -102,6 +108,7 @@ class Model {
   std::vector<Parameter> parameters_;
   HugePageArena memory_;  // of matrices
   bool activation_checkpointing_ = false;
+  AttentionObserver attention_observer_;
 
  private:
   friend class WithoutAdapter;

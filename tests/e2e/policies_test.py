@@ -14,9 +14,11 @@ VARIANTS = {
     "predicted": ("stage[1].curriculum=prompt_curriculum(candidates=2)", "stage[1].composer=rorecomp(buffer=60)",
                   "stage[1].shaper[0]=overlong(buffer=4)", "stage[1].shaper[1]=truncation(easy_tokens=4)"),
     "extra": ("stage[1].curriculum=dars(max_samples=13)", "stage[1].composer=shuffle_r1", "stage[1].gate=dynamic_sampling(max_rounds=3)"),
+    "branched": ("stage[1].curriculum=attention_branch(distance=1)", "stage[1].advantage=tree", "stage[1].gate=dynamic_sampling(max_rounds=2)",
+                 "stage[1].max_staleness=1"),
 }
 STATE = {"memory": {"curriculum.json", "composer.groups", "waiting.groups"},
-         "predicted": {"prompt_value", "composer.groups"}, "extra": set()}
+         "predicted": {"prompt_value", "composer.groups"}, "extra": set(), "branched": {"curriculum.json", "waiting.groups"}}
 
 for name, sets in VARIANTS.items():
     shutil.rmtree(name, ignore_errors=True)
@@ -33,6 +35,8 @@ for name, sets in VARIANTS.items():
     if name == "predicted":
         assert any("curriculum/value_loss" in row for row in steps)
         assert any(row["composer/buffer"] > 0 for row in steps) and any(row["staleness/max"] > 0 for row in steps)
+    if name == "branched":
+        assert all(row["sample/count"] > 64 for row in steps), "eight prompts, eight answers each, and what goes on from them"
     if name == "extra":
         assert any(row["sample/count"] % 8 for row in steps), "hard prompts get odd numbers of samples"
         assert any(row["gate/missing"] > 0 for row in steps) and all(row["gate/rounds"] <= 3 for row in steps)

@@ -75,12 +75,24 @@ class KnownRates : public PassRatePredictor {
   absl::Status Learn(std::span<const Group> /*groups*/, Metrics& /*metrics*/) override { return absl::OkStatus(); }
 };
 
+// A meter that finds more influence the later a step begins.
+class KnownInfluence : public AttentionMeter {
+ public:
+  std::vector<AnswerStep> Measure(const Prompt& /*prompt*/, const Sample& sample, int32_t /*distance*/) override {
+    std::vector<AnswerStep> steps;
+    for (int32_t begin = 0; begin < static_cast<int32_t>(sample.tokens.size()); begin += 2)
+      steps.push_back({begin, static_cast<double>(begin)});
+    return steps;
+  }
+};
+
 // ---- Curricula ---------------------------------------------------------------------------------------------------
 
 class CurriculumRun {
  public:
   explicit CurriculumRun(const std::string& name) : curriculum_(BuildCurriculum(name).value()) {
     if (curriculum_->predictor_options()) curriculum_->UsePredictor(&predictor_);
+    if (curriculum_->wants_attention()) curriculum_->UseAttention(&meter_);
   }
 
   std::string Step(int64_t step, Kind kind, size_t wanted = 4) {
@@ -106,6 +118,13 @@ class CurriculumRun {
       for (int stage = 0; curriculum_->MoreSamples(group, stage) > 0; ++stage)
         ++rounds, absl::StrAppend(&text, "+", curriculum_->MoreSamples(group, stage));
       EXPECT_LT(rounds, 100) << "asks for more without end";
+      for (const Branch& branch : curriculum_->Branches(group)) {
+        EXPECT_LT(static_cast<size_t>(branch.sample), group.samples.size());
+        EXPECT_GT(branch.at, 0);
+        EXPECT_LT(static_cast<size_t>(branch.at), group.samples[branch.sample].tokens.size());
+        EXPECT_GT(branch.count, 0);
+        absl::StrAppend(&text, " ", branch.sample, "@", branch.at, "x", branch.count);
+      }
     }
     EXPECT_TRUE(curriculum_->Learn(groups, metrics_).ok());
     return text;
@@ -115,6 +134,7 @@ class CurriculumRun {
 
  private:
   KnownRates predictor_;
+  KnownInfluence meter_;
   std::unique_ptr<Curriculum> curriculum_;
   Metrics metrics_;
 };

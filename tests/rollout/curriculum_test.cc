@@ -6,6 +6,7 @@
 
 #include <fstream>
 
+#include "absl/strings/str_cat.h"
 #include "recipes/build.h"
 
 namespace hone {
@@ -107,6 +108,56 @@ TEST(PassRateMemory, RefusesADamagedFile) {
     std::ofstream(path) << text;
     EXPECT_THAT(std::string(curriculum->Load(path).message()), ::testing::HasSubstr("rates.json: no list of")) << text;
   }
+}
+
+// Steps of two tokens, whose influence a test names.
+class Influences : public AttentionMeter {
+ public:
+  std::vector<AnswerStep> Measure(const Prompt& /*prompt*/, const Sample& /*sample*/, int32_t /*distance*/) override {
+    std::vector<AnswerStep> steps;
+    for (const double influence : of_steps) steps.push_back({static_cast<int32_t>(2 * steps.size()), influence});
+    return steps;
+  }
+  std::vector<double> of_steps;
+};
+
+std::vector<std::string> BranchesOf(Curriculum& curriculum, const Group& group) {
+  std::vector<std::string> texts;
+  for (const Branch& branch : curriculum.Branches(group))
+    texts.push_back(absl::StrCat(branch.sample, "@", branch.at, "x", branch.count));
+  return texts;
+}
+
+TEST(AttentionBranch, ForksWhereLaterStepsAttendMost) {
+  const auto curriculum = BuildCurriculum("attention_branch").value();
+  Influences meter;
+  curriculum->UseAttention(&meter);
+  // The first step does not count; a fifth of the other eleven, rounded up, is three: steps 3, 6 and 9, of which the two earliest.
+  meter.of_steps = {9, 0, 0, 5, 0, 0, 7, 0, 0, 6, 0, 0};
+  // Five of six right: round(6 exp(-5 / 6)) = 3 answers, the wrong one first.
+  EXPECT_THAT(BranchesOf(*curriculum, WithRight(6, 5)),
+              ElementsAre("5@6x2", "5@12x2", "0@6x2", "0@12x2", "1@6x2", "1@12x2"));
+  // One of six: round(6 exp(-1 / 6)) = 5, the right one first.
+  EXPECT_EQ(BranchesOf(*curriculum, WithRight(6, 1)).size(), 10u);
+  EXPECT_EQ(BranchesOf(*curriculum, WithRight(6, 1))[0], "0@6x2");
+  // All wrong: all of them.
+  EXPECT_EQ(BranchesOf(*curriculum, WithRight(6, 0)).size(), 12u);
+  Group unknown = WithRight(6, 0);
+  for (Sample& sample : unknown.samples) sample.verdict.score.reset();
+  EXPECT_TRUE(BranchesOf(*curriculum, unknown).empty());
+}
+
+// Means of 2, then 4 (average 3: above), then 1 (average 7 / 3), then 2.4 (average 2.35: above). The first is not above itself.
+TEST(AttentionBranch, OfWhatIsSolvedOnlyTheInteresting) {
+  const auto curriculum = BuildCurriculum("attention_branch(forks=1, continuations=1)").value();
+  Influences meter;
+  curriculum->UseAttention(&meter);
+  std::vector<bool> branched;
+  for (const double influence : {2.0, 4.0, 1.0, 2.4}) {
+    meter.of_steps = {influence, influence, influence};
+    branched.push_back(!BranchesOf(*curriculum, WithRight(6, 6)).empty());
+  }
+  EXPECT_THAT(branched, ElementsAre(false, true, false, true));
 }
 
 }  // namespace

@@ -88,6 +88,7 @@ class Replay : public Composer {
       const auto index = static_cast<int32_t>(group.samples.size());
       group.samples.push_back(At(places.back()).samples[0]);
       group.samples.back().index = index;
+      group.samples.back().parent = -1;  // that of another group
       places.pop_back();
     }
   }
