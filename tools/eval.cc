@@ -27,15 +27,19 @@ absl::Status WriteSamples(const std::vector<Group>& groups, LineWriter& writer) 
   for (const Group& group : groups) {
     for (const Sample& sample : group.samples) {
       const Json score = sample.verdict.score ? Json(*sample.verdict.score) : Json(nullptr);
-      HONE_RETURN_IF_ERROR(writer.Write(Dump({{"id", group.prompt.key},
-                                              {"sample", sample.index},
-                                              {"prompt", group.prompt.text},
-                                              {"completion", sample.text},
-                                              {"prompt_tokens", group.prompt.tokens},
-                                              {"tokens", sample.tokens},
-                                              {"logprobs", sample.logprobs},
-                                              {"score", score},
-                                              {"reason", sample.verdict.reason}})));
+      Json line = {{"id", group.prompt.key},
+                   {"sample", sample.index},
+                   {"prompt", group.prompt.text},
+                   {"completion", sample.text},
+                   {"prompt_tokens", group.prompt.tokens},
+                   {"tokens", sample.tokens},
+                   {"logprobs", sample.logprobs},
+                   {"score", score},
+                   {"reason", sample.verdict.reason}};
+      // So that `hone score` reads the line.
+      if (!group.prompt.answer.empty()) line["answer"] = group.prompt.answer;
+      if (!group.prompt.metadata.empty()) line["metadata"] = Json::parse(group.prompt.metadata, nullptr, false);
+      HONE_RETURN_IF_ERROR(writer.Write(Dump(line)));
     }
   }
   return writer.Close();
