@@ -73,15 +73,22 @@ absl::Status LoadParameter(const SafetensorsFile& file, ThreadPool& pool, Parame
   return absl::OkStatus();
 }
 
-// The model of `config`, filled from the folder's weights.
-absl::StatusOr<std::unique_ptr<Model>> FillModel(const std::string& folder, ModelConfig config,
-                                                 const SafetensorsFile& file, ThreadPool* pool, MatrixStorage storage) {
+// The model of `config`, which the folder's weights fit; of zeros.
+absl::StatusOr<std::unique_ptr<Model>> EmptyModel(const std::string& folder, ModelConfig config,
+                                                  const SafetensorsFile& file, ThreadPool* pool,
+                                                  MatrixStorage storage) {
   const bool halves =
       storage == MatrixStorage::kExact ? file.MatricesAre(StorageType::kBfloat16) : storage == MatrixStorage::kBfloat16;
   if (halves) config.weight_type = kernels::WeightType::kBfloat16;
   HONE_RETURN_IF_ERROR(CheckTotal(folder, config, file));
   HONE_ASSIGN_OR_RETURN(std::unique_ptr<Model> model, NewModel(config, pool));
   HONE_RETURN_IF_ERROR(CheckTensors(*model, file));
+  return model;
+}
+
+absl::StatusOr<std::unique_ptr<Model>> FillModel(const std::string& folder, ModelConfig config,
+                                                 const SafetensorsFile& file, ThreadPool* pool, MatrixStorage storage) {
+  HONE_ASSIGN_OR_RETURN(std::unique_ptr<Model> model, EmptyModel(folder, std::move(config), file, pool, storage));
   for (Parameter& parameter : model->parameters()) HONE_RETURN_IF_ERROR(LoadParameter(file, *pool, parameter));
   return model;
 }
@@ -115,6 +122,18 @@ absl::StatusOr<ScoreModel> LoadScoreModel(const std::string& folder, ThreadPool*
   return model;
 }
 
+absl::StatusOr<StoredModel> OpenModel(const std::string& folder, ThreadPool* pool) {
+  if (IsAdapterFolder(folder)) {
+    return InputError(folder, " holds a LoRA adapter, not a model; 'hone export --run RUN --output DIR' merges it");
+  }
+  StoredModel model;
+  HONE_ASSIGN_OR_RETURN(ModelConfig config, ReadModelConfig(folder));
+  HONE_ASSIGN_OR_RETURN(model.weights, SafetensorsFile::OpenFolder(folder));
+  HONE_ASSIGN_OR_RETURN(model.outline,
+                        EmptyModel(folder, std::move(config), model.weights, pool, MatrixStorage::kFloat32));
+  return model;
+}
+
 StorageType ExactType(const Model& model) {
   return model.config().weight_type == kernels::WeightType::kBfloat16 ? StorageType::kBfloat16 : StorageType::kFloat32;
 }
@@ -129,8 +148,13 @@ absl::Status SaveModel(const Model& model, const Tokenizer& tokenizer, const std
     tensors.push_back(
         {parameter.name, parameter.shape, [&parameter] { return PlainWeights(parameter, parameter.value); }});
   }
-  HONE_RETURN_IF_ERROR(WriteFile(folder + "/config.json", ModelConfigText(model.config(), type)));
-  HONE_RETURN_IF_ERROR(WriteFile(folder + "/generation_config.json", GenerationConfigText(model.config())));
+  return SaveTensors(model.config(), tensors, tokenizer, folder, type);
+}
+
+absl::Status SaveTensors(const ModelConfig& config, const std::vector<TensorToWrite>& tensors,
+                         const Tokenizer& tokenizer, const std::string& folder, StorageType type) {
+  HONE_RETURN_IF_ERROR(WriteFile(folder + "/config.json", ModelConfigText(config, type)));
+  HONE_RETURN_IF_ERROR(WriteFile(folder + "/generation_config.json", GenerationConfigText(config)));
   HONE_RETURN_IF_ERROR(WriteSafetensors(folder + "/model.safetensors", tensors, type));
   return tokenizer.Save(folder);
 }

@@ -39,11 +39,24 @@ struct ScoreModel {
 absl::StatusOr<ScoreModel> LoadScoreModel(const std::string& folder, ThreadPool* pool,
                                           MatrixStorage storage = MatrixStorage::kFloat32);
 
+// A model whose weights are still in their files.
+struct StoredModel {
+  std::unique_ptr<Model> outline;  // config() and parameters() of zeros, which take no memory while nobody touches them
+  SafetensorsFile weights;         // fits the outline; numbers are checked as they are read
+};
+
+// Refuses what LoadModel refuses, and an adapter's folder.
+absl::StatusOr<StoredModel> OpenModel(const std::string& folder, ThreadPool* pool);
+
 // The smallest type that holds a model's numbers, as SaveModel takes it. Only a model that Model::StoreAs stored has vectors to fit.
 StorageType ExactType(const Model& model);
 
 // Writes config.json, generation_config.json, model.safetensors and the tokenizer into an existing folder; of a model with an adapter, the
 // adapter, in float32, and the tokenizer.
 absl::Status SaveModel(const Model& model, const Tokenizer& tokenizer, const std::string& folder, StorageType type);
+
+// The same folder of numbers that come when their turn does: `tensors` are the model's parameters, in their order.
+absl::Status SaveTensors(const ModelConfig& config, const std::vector<TensorToWrite>& tensors,
+                         const Tokenizer& tokenizer, const std::string& folder, StorageType type);
 
 }  // namespace hone

@@ -26,6 +26,8 @@ struct RopeConfig {
   double beta_fast = 32, beta_slow = 1;                        // YaRN: turns within original_positions
   bool truncate = true;                                        // YaRN: bounds are whole numbers
   double attention_factor = 1;                                 // YaRN: of cosine and sine
+
+  bool operator==(const RopeConfig&) const = default;
 };
 
 std::vector<float> RopeFrequencies(const RopeConfig& config, int32_t head_dim);

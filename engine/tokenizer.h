@@ -59,6 +59,9 @@ class Tokenizer {
 // Reads the tokenizer of a model folder: tokenizer.json when it is a byte-level one or nothing else is there, else tokenizer.model.
 absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& folder);
 
+// "token 7 is 'a', WHOSE is 'b'" for the first token whose text differs from the other's; empty where the vocabularies are the same.
+std::string TokenDifference(const Tokenizer& tokenizer, const Tokenizer& other, absl::string_view whose);
+
 // From what the files of a model folder hold: "tokenizer.json", whose model is BPE, and where they are there "tokenizer_config.json" and
 // "special_tokens_map.json"; others are kept for Save. Errors begin with `folder`. Limits on truncation and padding are not applied.
 absl::StatusOr<std::unique_ptr<Tokenizer>> NewBpeTokenizer(FilesByName files, const std::string& folder);

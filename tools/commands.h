@@ -11,6 +11,7 @@ int DistillCommand(int argc, char** argv);
 int EvalCommand(int argc, char** argv);
 int ScoreCommand(int argc, char** argv);
 int ExportCommand(int argc, char** argv);
+int MergeCommand(int argc, char** argv);
 int TokenizeCommand(int argc, char** argv);
 int ListCommand(int argc, char** argv);
 int InspectCommand(int argc, char** argv);

@@ -28,6 +28,7 @@ constexpr Command kCommands[] = {
     {"score", hone::ScoreCommand, "runs a verifier over a file of answers"},
     {"distill", hone::DistillCommand, "trains a draft model for speculative decoding"},
     {"export", hone::ExportCommand, "writes a checkpoint as a model folder"},
+    {"merge", hone::MergeCommand, "puts a tuned model's largest changes on its base"},
     {"tokenize", hone::TokenizeCommand, "shows a model's tokens for texts"},
     {"list", hone::ListCommand, "lists the components, their options and papers"},
     {"inspect", hone::InspectCommand, "summarises a run"},

@@ -12,7 +12,6 @@
 
 #include "engine/base/check.h"
 #include "engine/base/tensor.h"
-#include "engine/base/text.h"
 #include "engine/checkpoint.h"
 #include "engine/drafter.h"
 #include "engine/huge_pages.h"
@@ -26,7 +25,6 @@ using kernels::kPageTokens;
 
 constexpr int64_t kRowsPerPass = 1024;
 constexpr char kTokensFile[] = "draft_tokens.json";
-constexpr size_t kShownBytes = 40;  // of a token, in messages
 
 struct DraftModelOptions {
   std::string path;
@@ -131,14 +129,10 @@ class DraftModelDrafter : public Drafter {
 
   absl::Status CheckTokenizer(const Tokenizer& tokenizer) const {
     HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> own, LoadTokenizer(options_.path));
-    for (TokenId token = 0; token < std::max(tokenizer.vocabulary_size(), own->vocabulary_size()); ++token) {
-      if (own->TokenText(token) == tokenizer.TokenText(token)) continue;
-      return InputError("draft_model: token ", token, " of ", options_.path, " is '",
-                        Visible(own->TokenText(token), kShownBytes), "', the model's is '",
-                        Visible(tokenizer.TokenText(token), kShownBytes),
-                        "'; a draft model must share the model's tokenizer");
-    }
-    return absl::OkStatus();
+    const std::string difference = TokenDifference(*own, tokenizer, "the model's");
+    if (difference.empty()) return absl::OkStatus();
+    return InputError("draft_model: ", options_.path, ": ", difference,
+                      "; a draft model must share the model's tokenizer");
   }
 
   // Reads which tokens the head keeps; without the file it keeps all.
