@@ -29,8 +29,11 @@ class Task {
   virtual std::string DefaultVerifier() const = 0;
 };
 
+
 // Factories, one per file in rollout/task/; recipes/components.def is the menu.
 absl::StatusOr<std::unique_ptr<Task>> NewCountdownTask(Spec& spec);
 absl::StatusOr<std::unique_ptr<Task>> NewJsonlTask(Spec& spec);
+absl::StatusOr<std::unique_ptr<Task>> NewSudokuTask(Spec& spec);
+absl::StatusOr<std::unique_ptr<Task>> NewArithmeticTask(Spec& spec);
 
 }  // namespace hone
