@@ -227,7 +227,7 @@ TEST(RecipeErrorsTest, Components) {
        "r.textproto:25:3: 'grpo(': character 6: wanted an option's name, found the end"},
       {"grpo(std_normalize=false)", "", "r.textproto:25:3: '': character 1: wanted a name, found the end"},
       {"\"countdown\"", "\"countdwn\"",
-       "r.textproto:1:1: no task 'countdwn'; have: arithmetic, countdown, jsonl, sudoku; did you mean "
+       "r.textproto:1:1: no task 'countdwn'; have: arithmetic, batched, countdown, jsonl, sudoku; did you mean "
        "'countdown'?"},
       {"task:", "verifier: \"countdown(x=1)\" task:", "r.textproto:1:1: countdown: unknown option 'x'; known: after"},
       {"task:", "verifier: \"sum(countdown=1, style=format(tag=a))\" task:",
