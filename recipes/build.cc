@@ -144,6 +144,14 @@ constexpr Component<std::unique_ptr<Loss>> kLosses[] = {
 #define LOSS(name, factory, description) {name, factory, description},
 #include "recipes/components.def"
 };
+constexpr Component<PairRule> kPairRules[] = {
+#define PAIRS(name, factory, description) {name, factory, description},
+#include "recipes/components.def"
+};
+constexpr Component<KeepRule> kKeepRules[] = {
+#define KEEP_ABOVE(name, factory, description) {name, factory, description},
+#include "recipes/components.def"
+};
 constexpr Component<KlOptions> kKls[] = {
 #define KL(name, factory, description) {name, factory, description},
 #include "recipes/components.def"
@@ -254,6 +262,8 @@ std::vector<Slot> AllSlots() {
           MakeSlot("advantage", kAdvantages),
           MakeSlot("value_model", kValueModels),
           MakeSlot("loss", kLosses),
+          MakeSlot("pairs", kPairRules),
+          MakeSlot("keep_above", kKeepRules),
           MakeSlot("policy_ewma", kPolicyEwmas),
           MakeSlot("kl", kKls),
           MakeSlot("reference", kReferences),
@@ -299,6 +309,14 @@ absl::StatusOr<std::unique_ptr<Advantage>> BuildAdvantage(absl::string_view spec
 
 absl::StatusOr<std::unique_ptr<Loss>> BuildLoss(absl::string_view spec, std::string* resolved) {
   return Build("loss", kLosses, spec, resolved);
+}
+
+absl::StatusOr<PairRule> BuildPairs(absl::string_view spec, std::string* resolved) {
+  return Build("pairs", kPairRules, spec, resolved);
+}
+
+absl::StatusOr<KeepRule> BuildKeepAbove(absl::string_view spec, std::string* resolved) {
+  return Build("keep_above", kKeepRules, spec, resolved);
 }
 
 absl::StatusOr<KlOptions> BuildKl(absl::string_view spec, std::string* resolved) {

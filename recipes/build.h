@@ -29,6 +29,8 @@ absl::StatusOr<std::unique_ptr<Gate>> BuildGate(absl::string_view spec, std::str
 absl::StatusOr<std::unique_ptr<Composer>> BuildComposer(absl::string_view spec, std::string* resolved = nullptr);
 absl::StatusOr<std::unique_ptr<Advantage>> BuildAdvantage(absl::string_view spec, std::string* resolved = nullptr);
 absl::StatusOr<std::unique_ptr<Loss>> BuildLoss(absl::string_view spec, std::string* resolved = nullptr);
+absl::StatusOr<PairRule> BuildPairs(absl::string_view spec, std::string* resolved = nullptr);
+absl::StatusOr<KeepRule> BuildKeepAbove(absl::string_view spec, std::string* resolved = nullptr);
 absl::StatusOr<KlOptions> BuildKl(absl::string_view spec, std::string* resolved = nullptr);
 absl::StatusOr<ReferenceOptions> BuildReference(absl::string_view spec, std::string* resolved = nullptr);
 absl::StatusOr<LoraOptions> BuildLora(absl::string_view spec, std::string* resolved = nullptr);

@@ -109,7 +109,6 @@ absl::Status BuildRollout(const RecipeLocations& locations, const std::string& p
   }
   HONE_BUILD_AT(stage.gate, path + ".gate", BuildGate(recipe.gate(), recipe.mutable_gate()));
   stage.max_staleness = recipe.max_staleness();
-  HONE_BUILD_AT(stage.composer, path + ".composer", BuildComposer(recipe.composer(), recipe.mutable_composer()));
   HONE_BUILD_AT(stage.advantage, path + ".advantage", BuildAdvantage(recipe.advantage(), recipe.mutable_advantage()));
   HONE_RETURN_IF_ERROR(CheckAdvantage(locations, path, recipe, stage));
   HONE_BUILD_AT(stage.value_model, path + ".value_model",
@@ -137,7 +136,12 @@ absl::StatusOr<Stage> BuildStage(const RecipeLocations& locations, const std::st
   stage.checkpoint_every = recipe.checkpoint_every();
   stage.evaluate_every = recipe.evaluate_every();
   HONE_BUILD_AT(stage.adamw, path + ".optimizer", BuildOptimizer(recipe.optimizer(), recipe.mutable_optimizer()));
-  const int64_t total_steps = stage.steps * (is_rl ? int64_t{recipe.minibatches()} * recipe.epochs() : 1);
+  int64_t total_steps = stage.steps;
+  if (is_rl) {
+    HONE_BUILD_AT(stage.composer, path + ".composer", BuildComposer(recipe.composer(), recipe.mutable_composer()));
+    total_steps *= int64_t{recipe.minibatches()} * recipe.epochs();
+    if (stage.composer != nullptr) total_steps *= stage.composer->max_batches();
+  }
   HONE_BUILD_AT(stage.schedule, path + ".schedule",
                 BuildSchedule(recipe.schedule(), recipe.learning_rate(), total_steps, recipe.mutable_schedule()));
   HONE_BUILD_AT(stage.loss, path + ".loss", BuildLoss(recipe.loss(), recipe.mutable_loss()));

@@ -21,6 +21,7 @@ class Checker {
 
   absl::Status Check() const {
     HONE_RETURN_IF_ERROR(CheckGate());
+    HONE_RETURN_IF_ERROR(CheckComposer());
     HONE_RETURN_IF_ERROR(CheckValueModel());
     HONE_RETURN_IF_ERROR(CheckPolicyEwma());
     HONE_RETURN_IF_ERROR(CheckReference());
@@ -40,6 +41,24 @@ class Checker {
     if (stage_.max_staleness == 0 || stage_.gate != nullptr) return absl::OkStatus();
     return Error("max_staleness", "'max_staleness' is ", stage_.max_staleness, ", but without a gate no group ever ",
                  "waits; name one: gate: \"dynamic_sampling\", or leave this out");
+  }
+
+  absl::Status CheckComposer() const {
+    if (stage_.composer == nullptr) return absl::OkStatus();
+    const std::string composer = NameOf(recipe_.composer());
+    if (stage_.pairs || stage_.keep_above) {
+      return Error("composer", "composer '", composer, "' arranges samples with advantages, but loss '", loss_,
+                   "' takes none; leave one of them out");
+    }
+    if (stage_.value_model.trunk != ValueTrunk::kNone) {
+      return Error("composer", "composer '", composer, "' may bring back samples whose values were told by an older ",
+                   "value model; leave one of the two out");
+    }
+    if (stage_.composer->max_batches() > 1 && AsksForReference(stage_)) {
+      return Error("composer", "composer '", composer, "' brings back samples that no reference has scored, which ",
+                   stage_.loss->needs_reference() ? "the loss" : "kl", " asks for; leave one of the two out");
+    }
+    return absl::OkStatus();
   }
 
   // Advantages from values, and the model that tells values.

@@ -188,7 +188,8 @@ absl::Status RecordPlaces(const Message& message, const TextFormat::ParseInfoTre
         const auto* nested_tree = tree == nullptr ? nullptr : tree->GetTreeForNested(field, index);
         HONE_RETURN_IF_ERROR(RecordPlaces(nested, nested_tree, path, places, locations));
       } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_STRING) {
-        const std::string value = reflection->GetString(message, field);
+        const std::string value = field->is_repeated() ? reflection->GetRepeatedString(message, field, i)
+                                                       : reflection->GetString(message, field);
         if (value.find('\0') == std::string::npos && !FindInvalidUtf8(value).has_value()) continue;
         return InputError(locations.Find(path), ": '", field->name(), "' is '", Visible(value, kShownBytes),
                           "', not UTF-8 text");

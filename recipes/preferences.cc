@@ -1,5 +1,6 @@
 #include "recipes/preferences.h"
 
+#include "recipes/build.h"
 #include "recipes/recipe.pb.h"
 
 namespace hone {
@@ -28,8 +29,8 @@ class Selection {
       case StageKind::kRl:
         break;
     }
-    HONE_RETURN_IF_ERROR(BuildPairs());
-    return BuildKeepAbove();
+    HONE_RETURN_IF_ERROR(TakePairs());
+    return TakeKeepAbove();
   }
 
  private:
@@ -57,19 +58,19 @@ class Selection {
     return absl::OkStatus();
   }
 
-  absl::Status BuildPairs() {
+  absl::Status TakePairs() {
     if (!takes_pairs_) {
       if (!recipe_.has_pairs()) return absl::OkStatus();
       return Error("pairs", "'pairs' is for losses over pairs, such as dpo or dno; loss '", loss_, "' takes samples");
     }
     if (!recipe_.has_pairs()) recipe_.set_pairs("best_worst");
-    const auto rule = ReadPairRule(recipe_.pairs(), recipe_.mutable_pairs());
+    const auto rule = BuildPairs(recipe_.pairs(), recipe_.mutable_pairs());
     if (!rule.ok()) return Error("pairs", rule.status().message());
     stage_.pairs = *rule;
     return WithoutAdvantage("takes pairs");
   }
 
-  absl::Status BuildKeepAbove() {
+  absl::Status TakeKeepAbove() {
     if (loss_ != "sft") {
       if (!recipe_.has_keep_above()) return absl::OkStatus();
       return Error("keep_above", "'keep_above' is for loss 'sft', which learns from all samples alike; loss '", loss_,
@@ -81,7 +82,7 @@ class Selection {
           "loss 'sft' ignores rewards, so an RL stage must say from which samples it learns; write keep_above: ",
           "\"rising(first=0, last=0.99)\", or use ppo_clip or reinforce");
     }
-    const auto rule = ReadKeepRule(recipe_.keep_above(), recipe_.mutable_keep_above());
+    const auto rule = BuildKeepAbove(recipe_.keep_above(), recipe_.mutable_keep_above());
     if (!rule.ok()) return Error("keep_above", rule.status().message());
     stage_.keep_above = *rule;
     return WithoutAdvantage("learns from all that is kept alike");

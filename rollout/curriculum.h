@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/base/metrics.h"
+#include "engine/base/random.h"
 #include "engine/base/spec.h"
 #include "engine/base/types.h"
 
@@ -36,8 +37,8 @@ class Curriculum {
 
   // Candidates offered for each prompt wanted, at least 1.
   virtual int64_t candidates_per_prompt() const { return 1; }
-  // `count` different indexes into `candidates` (at least as many), in the order in which they are asked.
-  virtual std::vector<size_t> Choose(std::span<const Prompt> candidates, size_t count) = 0;
+  // `count` different indexes into `candidates` (at least as many), in the order in which they are asked. `random` is this call's own.
+  virtual std::vector<size_t> Choose(std::span<const Prompt> candidates, size_t count, RandomSequence& random) = 0;
 
   // After `stage` rounds of more samples (0: none so far), how many more the group shall get; 0 for none. Called until no group gets any.
   virtual int32_t MoreSamples(const Group& /*group*/, int /*stage*/) const { return 0; }

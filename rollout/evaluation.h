@@ -10,9 +10,6 @@
 
 namespace hone {
 
-// A sample is correct when its score is at least this.
-inline constexpr double kCorrectScore = 1;
-
 // Chance that at least one of k samples drawn without replacement from n, c of them correct, is correct:
 // 1 - C(n - c, k) / C(n, k), https://arxiv.org/abs/2107.03374, eq. 1. 1 <= k <= n, 0 <= c <= n.
 double PassAtK(int64_t n, int64_t c, int64_t k);

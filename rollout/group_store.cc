@@ -42,7 +42,8 @@ Json ToJson(const Sample& sample) {
           {"truncated", sample.finish_reason == FinishReason::kLength},
           {"version", sample.policy_version},
           {"score", sample.verdict.score ? Json(*sample.verdict.score) : Json(nullptr)},
-          {"shaping", sample.shaping}};
+          {"shaping", sample.shaping},
+          {"advantages", ToBytes(sample.advantages)}};
 }
 
 Sample ToSample(const Json& json) {
@@ -54,6 +55,7 @@ Sample ToSample(const Json& json) {
   sample.policy_version = json.at("version");
   if (!json.at("score").is_null()) sample.verdict.score = json.at("score").get<double>();
   sample.shaping = json.at("shaping");
+  sample.advantages = FromBytes<float>(json.at("advantages"));
   return sample;
 }
 
@@ -76,6 +78,8 @@ Group ToGroup(const Json& json) {
   return group;
 }
 
+}  // namespace
+
 void Compact(Sample& sample) {
   Sample kept;
   kept.index = sample.index;
@@ -90,8 +94,6 @@ void Compact(Sample& sample) {
   sample = std::move(kept);
 }
 
-}  // namespace
-
 void Compact(Group& group) {
   Prompt prompt;
   prompt.key = group.prompt.key;
@@ -102,7 +104,7 @@ void Compact(Group& group) {
 }
 
 size_t CompactBytes(const Sample& sample) {
-  return sample.tokens.size() * sizeof(TokenId) + sample.logprobs.size() * sizeof(float);
+  return sample.tokens.size() * sizeof(TokenId) + (sample.logprobs.size() + sample.advantages.size()) * sizeof(float);
 }
 
 absl::Status WriteGroups(const std::string& path, std::span<const Group> groups) {

@@ -11,14 +11,14 @@
 
 namespace hone {
 
-// Drops what only verifiers and people read, and what later parts of a step write anew: texts, reasons, values, advantages. What is left is what
-// a file keeps.
+// Drops what only verifiers and people read, and what later parts of a step write anew: texts, reasons, values, advantages.
+void Compact(Sample& sample);
 void Compact(Group& group);
 
-// Bytes that a compact sample's tokens and log-probabilities take, in memory as in the file.
+// Bytes that a compact sample's vectors take, in memory as in the file.
 size_t CompactBytes(const Sample& sample);
 
-// Compact or not, what Compact leaves is written.
+// Compact or not, what Compact leaves is written; and advantages, which a later step may have set again.
 absl::Status WriteGroups(const std::string& path, std::span<const Group> groups);
 
 // An input error that names the file where it is missing, cut short, changed, or of another version.

@@ -109,6 +109,8 @@ def rl_recipe(name, fields):
     stage = {"algorithm": f'"{name}"', "name": '"rl"', "steps": options["steps"], "prompts_per_step": prompts,
              "samples_per_prompt": group, "max_new_tokens": 16, "minibatches": minibatches,
              "learning_rate": options["learning_rate"], "schedule": '"cosine"'}
+    if "gate" in fields:  # the same number of answers: a gate may leave groups out, and asks for none in their place
+        stage["gate"] = re.sub(r'\(?([^()"]*)\)?"$', lambda m: '(max_rounds=1, ' + m[1] + ')"' if "=" in m[1] else m[1] + '(max_rounds=1)"', fields["gate"])
     return recipe_of(name, stage), prompts * answers * options["steps"]
 
 

@@ -17,7 +17,7 @@ namespace {
 
 struct EvalOptions {
   ModelOptions model;
-  std::string task, verifier, output;
+  std::string task, verifier, output, split = "held_out";
   int64_t n = 1, limit = 500, max_new_tokens = 0, seed = 0;
   std::vector<int64_t> ks = {1};
   double temperature = 1;
@@ -31,6 +31,9 @@ absl::Status WriteSamples(const std::vector<Group>& groups, LineWriter& writer) 
                                               {"sample", sample.index},
                                               {"prompt", group.prompt.text},
                                               {"completion", sample.text},
+                                              {"prompt_tokens", group.prompt.tokens},
+                                              {"tokens", sample.tokens},
+                                              {"logprobs", sample.logprobs},
                                               {"score", score},
                                               {"reason", sample.verdict.reason}})));
     }
@@ -48,13 +51,14 @@ absl::Status RunEval(const EvalOptions& options) {
   ThreadPool pool(options.model.ThreadCount());
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer, LoadTokenizer(options.model.model));
   HONE_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, options.model.Load(&pool));
-  const auto size = task->Size(Split::kHeldOut);
+  const Split split = options.split == "train" ? Split::kTrain : Split::kHeldOut;
+  const auto size = task->Size(split);
   const uint64_t count = std::min<uint64_t>(options.limit, size.value_or(options.limit));
   PromptEncoder encoder(tokenizer.get(), options.model.model);
   std::vector<Prompt> prompts;
   int64_t longest = 0;
   for (uint64_t index = 0; index < count; ++index) {
-    prompts.push_back(task->At(Split::kHeldOut, index));
+    prompts.push_back(task->At(split, index));
     HONE_RETURN_IF_ERROR(encoder.Encode(prompts.back()));
     longest = std::max<int64_t>(longest, static_cast<int64_t>(prompts.back().tokens.size()));
   }
@@ -97,7 +101,9 @@ int EvalCommand(int argc, char** argv) {
   arguments.Int("max_new_tokens", "longest answer; if not given, what the model's positions allow, at most 256",
                 &options.max_new_tokens, 1, 1 << 20);
   arguments.Int("seed", "of the random numbers", &options.seed, 0);
-  arguments.Text("output", "FILE", "every sample with its score", &options.output);
+  arguments.Choice("split", "train: the prompts that training takes, such as for composer replay(path=FILE)",
+                   &options.split, {"held_out", "train"});
+  arguments.Text("output", "FILE", "every sample with its tokens, log-probabilities and score", &options.output);
   arguments.Require("task");
   if (const auto exit_status = arguments.Parse(argc, argv)) return *exit_status;
   return Report(RunEval(options));

@@ -16,8 +16,7 @@ namespace hone {
 // The step that is under way.
 struct ComposerStep {
   uint64_t seed = 0;
-  int64_t stage_step = 0;  // steps of the stage that are done
-  int64_t stage_steps = 1;
+  int64_t step = 0;  // of the run, from 1
 };
 
 // Not thread-safe. Called in the order of declaration, once a step each.
@@ -29,11 +28,14 @@ class Composer {
   // Before advantages: adds earlier samples to the step's groups, or whole groups behind them, and remembers new ones. What it adds has a verdict, and
   // the log-probabilities under the policy that sampled it, so that ratios are right.
   virtual void Blend(const ComposerStep& /*step*/, std::vector<Group>& /*groups*/, Metrics& /*metrics*/) {}
-  // After: what the updates take, in order, of groups with advantages, whose samples may repeat. Pointers lead into the step's groups.
-  virtual std::vector<TrainGroup> Compose(const ComposerStep& /*step*/, std::vector<TrainGroup> groups,
-                                          Metrics& /*metrics*/) {
-    return groups;
+  // After: batches of groups with advantages, out of the step's; samples may repeat. Each batch is trained as a step's groups would be, in the stage's
+  // minibatches and epochs. Pointers lead into the step's groups or into the composer, where they last until the next call.
+  virtual std::vector<std::vector<TrainGroup>> Compose(const ComposerStep& /*step*/, std::vector<TrainGroup> groups,
+                                                       Metrics& /*metrics*/) {
+    return {std::move(groups)};
   }
+  // Batches of a step, at most; learning-rate schedules count with it.
+  virtual int64_t max_batches() const { return 1; }
 
   // What it remembers, as a file; nothing where it remembers nothing. Load refuses a damaged file in one line.
   virtual absl::Status Save(const std::string& /*path*/) const { return absl::OkStatus(); }

@@ -1,6 +1,7 @@
 #include "trainer/group_source.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 
 #include "rollout/group_store.h"
@@ -8,8 +9,15 @@
 namespace hone {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
+double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
 // A gate that kept fewer may keep more of the next prompts: a round asks for at most so many times what is missing.
 constexpr double kLeastKept = 0.25;
+
+// Each round of a step has random numbers of its own, told apart by the groups sampled before it.
+constexpr uint64_t kStreamsPerStep = uint64_t{1} << 32;
 
 // Prompts to ask for so that `missing` groups are kept, when a share kept / asked was.
 size_t ToAsk(size_t missing, size_t kept, size_t asked, size_t most) {
@@ -29,7 +37,7 @@ GroupSource::GroupSource(const Stage& stage, const Collector& collector, PromptS
                          std::optional<uint64_t> most_prompts)
     : stage_(stage), collector_(collector), next_prompt_(std::move(next_prompt)), most_prompts_(most_prompts) {}
 
-absl::StatusOr<std::vector<Prompt>> GroupSource::ChoosePrompts(size_t count) const {
+absl::StatusOr<std::vector<Prompt>> GroupSource::ChoosePrompts(size_t count, RandomSequence random) const {
   size_t offered = count * static_cast<size_t>(stage_.curriculum->candidates_per_prompt());
   if (most_prompts_) offered = std::max(count, std::min<size_t>(offered, *most_prompts_));
   std::vector<Prompt> candidates;
@@ -38,13 +46,18 @@ absl::StatusOr<std::vector<Prompt>> GroupSource::ChoosePrompts(size_t count) con
     candidates.push_back(std::move(prompt));
   }
   std::vector<Prompt> chosen;
-  for (const size_t index : stage_.curriculum->Choose(candidates, count))
+  for (const size_t index : stage_.curriculum->Choose(candidates, count, random))
     chosen.push_back(std::move(candidates[index]));
   return chosen;
 }
 
-absl::Status GroupSource::Sample(size_t count, const GenerationOptions& generation, Rollout& rollout) const {
-  HONE_ASSIGN_OR_RETURN(std::vector<Prompt> prompts, ChoosePrompts(count));
+absl::Status GroupSource::Sample(size_t count, const GenerationOptions& generation, Rollout& rollout,
+                                 double& choose_s) const {
+  const Clock::time_point start = Clock::now();
+  HONE_ASSIGN_OR_RETURN(std::vector<Prompt> prompts,
+                        ChoosePrompts(count, {generation.seed, RandomStream::kOrder,
+                                              generation.step * kStreamsPerStep + rollout.groups.size()}));
+  choose_s += SecondsSince(start);
   const bool compares = stage_.advantage != nullptr && stage_.advantage->needs() == AdvantageNeeds::kGreedy;
   HONE_ASSIGN_OR_RETURN(
       Rollout round, collector_.Collect(std::move(prompts), static_cast<int32_t>(stage_.samples_per_prompt), generation,
@@ -74,6 +87,7 @@ absl::StatusOr<GatheredGroups> GroupSource::Gather(const GenerationOptions& gene
   std::vector<Group>& sampled = gathered.rollout.groups;
   std::vector<size_t> kept;  // of sampled
   int64_t rounds = 0;
+  double choose_s = 0;
   const int64_t max_rounds = stage_.gate != nullptr ? stage_.gate->max_rounds() : 1;
   while (waited + kept.size() < wanted && rounds < max_rounds) {
     const size_t first = sampled.size();
@@ -83,13 +97,15 @@ absl::StatusOr<GatheredGroups> GroupSource::Gather(const GenerationOptions& gene
     if (most == 0) break;
     ++rounds;
     HONE_RETURN_IF_ERROR(
-        Sample(ToAsk(wanted - waited - kept.size(), kept.size(), first, most), generation, gathered.rollout));
+        Sample(ToAsk(wanted - waited - kept.size(), kept.size(), first, most), generation, gathered.rollout, choose_s));
     for (size_t i = first; i < sampled.size(); ++i) {
       if (stage_.gate == nullptr || stage_.gate->Keeps(sampled[i])) kept.push_back(i);
     }
   }
   HONE_RETURN_IF_ERROR(inspect(gathered.rollout));
+  const Clock::time_point start = Clock::now();
   HONE_RETURN_IF_ERROR(stage_.curriculum->Learn(sampled, metrics));
+  metrics.Set("time/choose_s", choose_s + SecondsSince(start));
 
   if (stage_.gate != nullptr) {
     metrics.Set("gate/rounds", static_cast<double>(rounds));
@@ -103,15 +119,26 @@ absl::StatusOr<GatheredGroups> GroupSource::Gather(const GenerationOptions& gene
   for (Group& group : waiting) {
     if (!is_stale(group)) take(std::move(group));
   }
-  for (const size_t index : kept) take(std::move(sampled[index]));
+  std::vector<Group> others;
+  for (size_t i = 0, next = 0; i < sampled.size(); ++i) {
+    const bool is_kept = next < kept.size() && kept[next] == i;
+    next += is_kept ? 1 : 0;
+    is_kept ? take(std::move(sampled[i])) : others.push_back(std::move(sampled[i]));
+  }
+  sampled = std::move(others);
   waiting.clear();
   if (stage_.max_staleness > 0) {
     for (Group& group : later) Compact(group);
     waiting = std::move(later);
   }
-  gathered.gave_up = gathered.trained.size() < wanted;
   if (stage_.gate != nullptr) {
     metrics.Set("gate/missing", static_cast<double>(wanted - gathered.trained.size()));
+    if (gathered.trained.size() < wanted) {
+      gathered.missing =
+          absl::StrCat("the gate kept fewer than prompts_per_step ", wanted, " groups of all that ", max_rounds,
+                       " rounds sampled; such steps train on what there is (gate/missing counts); widen the gate, or ",
+                       "raise its max_rounds");
+    }
     if (stage_.max_staleness > 0) metrics.Set("gate/waiting", static_cast<double>(waiting.size()));
   }
   return gathered;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "engine/base/metrics.h"
@@ -14,9 +15,9 @@ namespace hone {
 
 // What a step samples, and what of it trains.
 struct GatheredGroups {
-  Rollout rollout;  // all that was sampled, in the order of the prompts, but for the groups that `trained` took
+  Rollout rollout;             // what was sampled and is not kept by the gate; its totals are of all
   std::vector<Group> trained;  // those that waited first; at most Stage::prompts_per_step
-  bool gave_up = false;        // the gate kept too few in all of its rounds
+  std::string missing;         // what to tell where the gate kept too few in all of its rounds, else empty
 };
 
 class GroupSource {
@@ -30,14 +31,14 @@ class GroupSource {
   // Looks at all that was sampled before any of it is taken away: metrics, files, the check that enough has a verdict. An error ends the step.
   using Inspect = std::function<absl::Status(const Rollout&)>;
   // One step. `waiting` holds the groups that wait, and is left alone by an error. Metrics: gate/kept (a share of what was sampled), gate/rounds,
-  // gate/waiting, gate/missing (groups that the step lacks), where there is a gate; curriculum/*.
+  // gate/waiting, gate/missing (groups that the step lacks), where there is a gate; time/choose_s; curriculum/*.
   absl::StatusOr<GatheredGroups> Gather(const GenerationOptions& generation, std::vector<Group>& waiting,
                                         const Inspect& inspect, Metrics& metrics) const;
 
  private:
-  absl::StatusOr<std::vector<Prompt>> ChoosePrompts(size_t count) const;
+  absl::StatusOr<std::vector<Prompt>> ChoosePrompts(size_t count, RandomSequence random) const;
   // Asks for `count` prompts and adds them to the rollout, shaped.
-  absl::Status Sample(size_t count, const GenerationOptions& generation, Rollout& rollout) const;
+  absl::Status Sample(size_t count, const GenerationOptions& generation, Rollout& rollout, double& choose_s) const;
 
   const Stage& stage_;
   const Collector& collector_;

@@ -92,6 +92,7 @@ void AddRolloutMetrics(const Rollout& rollout, Metrics& metrics) {
   for (const auto& [name, count] : rollout.verifier) metrics.Set("verifier/" + name, count);
   metrics.Set("group/solved_none", solved_none / groups);
   metrics.Set("group/solved_all", solved_all / groups);
+  metrics.Set("sample/count", samples);
   metrics.Set("sample/length_mean", tokens / samples);
   metrics.Set("sample/length_max", longest);
   metrics.Set("sample/truncated_fraction", truncated / samples);
@@ -109,15 +110,17 @@ void AddDrafterMetrics(const Rollout& rollout, Metrics& metrics) {
   metrics.Set("drafter/saved_s", drafts.saved_s);
 }
 
-void AddStaleness(std::span<const TrainGroup> groups, PolicyVersion now, Metrics& metrics) {
+void AddStaleness(const std::vector<std::vector<TrainGroup>>& batches, PolicyVersion now, Metrics& metrics) {
   PolicyVersion sum = 0, most = 0;
   int64_t samples = 0;
-  for (const TrainGroup& group : groups) {
-    for (const TrainSample& sample : group.samples) {
-      const PolicyVersion age = now - sample.policy_version;
-      sum += age;
-      most = std::max(most, age);
-      ++samples;
+  for (const std::vector<TrainGroup>& groups : batches) {
+    for (const TrainGroup& group : groups) {
+      for (const TrainSample& sample : group.samples) {
+        const PolicyVersion age = now - sample.policy_version;
+        sum += age;
+        most = std::max(most, age);
+        ++samples;
+      }
     }
   }
   metrics.Set("staleness/mean", samples > 0 ? static_cast<double>(sum) / static_cast<double>(samples) : 0);

@@ -2,7 +2,6 @@
 // verdict, and why a step teaches nothing.
 #pragma once
 
-#include <span>
 #include <string>
 #include <vector>
 
@@ -20,8 +19,8 @@ void AddRolloutMetrics(const Rollout& rollout, Metrics& metrics);
 // drafter/*: what speculation did. Its decisions follow measured times, so these differ from run to run.
 void AddDrafterMetrics(const Rollout& rollout, Metrics& metrics);
 
-// staleness/mean and staleness/max, in optimizer steps, over the samples that an update takes.
-void AddStaleness(std::span<const TrainGroup> groups, PolicyVersion now, Metrics& metrics);
+// staleness/mean and staleness/max, in optimizer steps, over the samples that a step's updates take.
+void AddStaleness(const std::vector<std::vector<TrainGroup>>& batches, PolicyVersion now, Metrics& metrics);
 
 // An error, with the most frequent reason, when a larger share of samples, greedy answers included, than `max_no_verdict` (0..1) has no
 // verdict: to train on the rest would be to train on what the verifier happened to get through.

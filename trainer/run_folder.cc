@@ -186,9 +186,15 @@ double MeanOf(const std::vector<float>& values) {
 
 }  // namespace
 
-absl::Status RunFolder::WriteSamples(int64_t step, const std::vector<Group>& groups) {
+absl::Status RunFolder::WriteSamples(int64_t step, std::span<const Group> trained, std::span<const Group> others) {
+  std::vector<const Group*> groups;
+  for (const Group& group : trained) {
+    if (group.step == step) groups.push_back(&group);
+  }
+  for (const Group& group : others) groups.push_back(&group);
   std::string lines;
-  for (const Group& group : groups) {
+  for (const Group* written : groups) {
+    const Group& group = *written;
     std::vector<const Sample*> samples;
     for (const Sample& sample : group.samples) samples.push_back(&sample);
     if (group.greedy) samples.push_back(&*group.greedy);
@@ -204,6 +210,7 @@ absl::Status RunFolder::WriteSamples(int64_t step, const std::vector<Group>& gro
                    {"finish_reason", sample.finish_reason == FinishReason::kStop ? "stop" : "length"},
                    {"score", verdict.score ? Json(*verdict.score) : Json(nullptr)},
                    {"reason", verdict.reason}};
+      if (sample.shaping != 0) json["shaping"] = sample.shaping;
       if (group.greedy && each == &*group.greedy) {
         json["greedy"] = true;
       } else {

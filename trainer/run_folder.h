@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <fstream>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -45,8 +46,9 @@ class RunFolder {
   absl::Status TruncateAfter(int64_t step);
 
   absl::Status AppendMetrics(const Metrics& metrics);
-  // samples/step_N.jsonl: every sample of a step, with prompt, text, score and reason.
-  absl::Status WriteSamples(int64_t step, const std::vector<Group>& groups);
+  // samples/step_N.jsonl: every sample of a step, with prompt, text, score and reason: groups that train, but for those of earlier steps, and the
+  // others that were sampled.
+  absl::Status WriteSamples(int64_t step, std::span<const Group> trained, std::span<const Group> others);
   // A line with the time in log.txt.
   void Log(const std::string& line);
   // Takes a new run back in which no step was done: its files go, and the folder if Create made it. Nothing follows this call.

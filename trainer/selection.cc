@@ -63,21 +63,16 @@ void FillWinRates(const std::vector<size_t>& samples, Group& group) {
   }
 }
 
+absl::StatusOr<PairRule> ReadPairRule(Spec& spec, PairRule::Kind kind) {
+  const double margin = spec.Double("margin", 0, 0, kMaxScore);
+  HONE_RETURN_IF_ERROR(spec.Finish());
+  return PairRule{kind, margin};
+}
+
 }  // namespace
 
-absl::StatusOr<PairRule> ReadPairRule(absl::string_view text, std::string* resolved) {
-  HONE_ASSIGN_OR_RETURN(Spec spec, Spec::Parse(text));
-  PairRule rule;
-  if (spec.name() != "best_worst" && spec.name() != "all") {
-    return InputError("no rule of pairs '", spec.name(), "'; have: all, best_worst",
-                      DidYouMean(spec.name(), {"all", "best_worst"}));
-  }
-  if (spec.name() == "all") rule.kind = PairRule::Kind::kAll;
-  rule.margin = spec.Double("margin", 0, 0, kMaxScore);
-  HONE_RETURN_IF_ERROR(spec.Finish());
-  *resolved = spec.ToString();
-  return rule;
-}
+absl::StatusOr<PairRule> ReadBestWorst(Spec& spec) { return ReadPairRule(spec, PairRule::Kind::kBestWorst); }
+absl::StatusOr<PairRule> ReadAllPairs(Spec& spec) { return ReadPairRule(spec, PairRule::Kind::kAll); }
 
 std::vector<TrainGroup> PairedGroups(const PairRule& rule, std::vector<Group>& groups, Metrics& metrics) {
   std::vector<TrainGroup> trained;
@@ -105,25 +100,21 @@ double KeepRule::At(int64_t step, int64_t steps) const {
   return std::lerp(first, last, static_cast<double>(step) / static_cast<double>(steps - 1));
 }
 
-absl::StatusOr<KeepRule> ReadKeepRule(absl::string_view text, std::string* resolved) {
-  HONE_ASSIGN_OR_RETURN(Spec spec, Spec::Parse(text));
+absl::StatusOr<KeepRule> ReadRising(Spec& spec) {
+  // Thresholds that rise are the paper's; from 0 to 0.99, for scores of 0 to 1, is our choice.
   KeepRule rule;
-  if (spec.name() == "rising") {
-    // Thresholds that rise are the paper's; from 0 to 0.99, for scores of 0 to 1, is our choice.
-    rule.first = spec.Double("first", 0, -kMaxScore, kMaxScore);
-    rule.last = spec.Double("last", 0.99, -kMaxScore, kMaxScore);
-  } else if (spec.name() == "constant") {
-    rule.first = rule.last = spec.Double("threshold", 0, -kMaxScore, kMaxScore);
-  } else {
-    return InputError("no threshold '", spec.name(), "'; have: constant, rising",
-                      DidYouMean(spec.name(), {"constant", "rising"}));
-  }
+  rule.first = spec.Double("first", 0, -kMaxScore, kMaxScore);
+  rule.last = spec.Double("last", 0.99, -kMaxScore, kMaxScore);
   HONE_RETURN_IF_ERROR(spec.Finish());
-  if (rule.last < rule.first) {
+  if (rule.last < rule.first)
     return InputError("rising: 'first' is ", rule.first, " and 'last' ", rule.last, ", which falls; exchange them");
-  }
-  *resolved = spec.ToString();
   return rule;
+}
+
+absl::StatusOr<KeepRule> ReadConstantThreshold(Spec& spec) {
+  const double threshold = spec.Double("threshold", 0, -kMaxScore, kMaxScore);
+  HONE_RETURN_IF_ERROR(spec.Finish());
+  return KeepRule{threshold, threshold};
 }
 
 std::vector<TrainGroup> KeptGroups(double threshold, std::vector<Group>& groups, Metrics& metrics) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/base/metrics.h"
+#include "engine/base/spec.h"
 #include "engine/base/status.h"
 #include "engine/base/types.h"
 #include "trainer/batch.h"
@@ -20,8 +21,9 @@ struct PairRule {
   Kind kind = Kind::kBestWorst;
   double margin = 0;
 };
-// `resolved` becomes the rule with its options in force.
-absl::StatusOr<PairRule> ReadPairRule(absl::string_view text, std::string* resolved);
+// The slot `pairs`.
+absl::StatusOr<PairRule> ReadBestWorst(Spec& spec);
+absl::StatusOr<PairRule> ReadAllPairs(Spec& spec);
 
 // Groups with the samples of their pairs in a row, the better one first; those without a pair are left out. Fills Sample::advantages with
 // the sample's win rate: the share of its group's other samples that score less, equal ones half.
@@ -34,7 +36,9 @@ struct KeepRule {
 
   double At(int64_t step, int64_t steps) const;  // step from 0
 };
-absl::StatusOr<KeepRule> ReadKeepRule(absl::string_view text, std::string* resolved);
+// The slot `keep_above`.
+absl::StatusOr<KeepRule> ReadRising(Spec& spec);
+absl::StatusOr<KeepRule> ReadConstantThreshold(Spec& spec);
 
 // The samples that score more than `threshold`; groups without any are left out. ReST, https://arxiv.org/abs/2308.08998, eq. 3.
 // Metrics: group/trained, keep/threshold, keep/fraction (of samples with a verdict).

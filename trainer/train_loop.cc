@@ -77,12 +77,12 @@ class TrainLoop {
   absl::Status SftStep(const Stage& stage, Metrics& metrics);
   absl::Status PreferenceStep(const Stage& stage, Metrics& metrics);
   absl::Status RlStep(const Stage& stage, Metrics& metrics);
-  absl::Status Learn(const Stage& stage, const std::vector<TrainGroup>& groups, Metrics& metrics);
+  absl::Status Learn(const Stage& stage, const std::vector<std::vector<TrainGroup>>& batches, Metrics& metrics);
+  absl::Status LearnBatch(const Stage& stage, std::span<const TrainGroup> groups, UpdateTotals& totals);
   void CompareWithReference(const Stage& stage, std::vector<Group>& groups, Metrics& metrics) const;
-  // A step that trains nothing, or less than it should, says why; the same words once a run.
+  // A step that trains nothing says why.
   void TellNoSignal(const Stage& stage, NoSignal cause, Metrics& metrics);
-  void TellMissing(const Stage& stage);
-  void TellOnce(const std::string& cause);
+  void TellOnce(const std::string& cause);  // the same words once a run
   absl::Status EvaluateInto(Metrics& metrics);
   absl::Status SaveCheckpoint();
   absl::StatusOr<Prompt> NextPrompt();
@@ -211,7 +211,8 @@ absl::StatusOr<bool> TrainLoop::RunStage(const Stage& stage) {
     const double step_s = SecondsSince(start);
     metrics.Set("time/step_s", step_s);
     double other_s = step_s;
-    for (const char* part : {"time/generate_s", "time/verify_s", "time/reference_s", "time/value_s", "time/train_s"})
+    for (const char* part :
+         {"time/choose_s", "time/generate_s", "time/verify_s", "time/reference_s", "time/value_s", "time/train_s"})
       other_s -= metrics.Find(part).value_or(0);
     metrics.Set("time/other_s", other_s);
     metrics.Set("memory/rss_bytes", ResidentBytes());
@@ -254,7 +255,7 @@ absl::Status TrainLoop::SftStep(const Stage& stage, Metrics& metrics) {
                         " tokens, more than the model's ", most, " positions");
     groups.push_back({&prompts[i].tokens, {{&answers[i]}}});
   }
-  return Learn(stage, groups, metrics);
+  return Learn(stage, {std::move(groups)}, metrics);
 }
 
 absl::Status TrainLoop::PreferenceStep(const Stage& stage, Metrics& metrics) {
@@ -270,7 +271,7 @@ absl::Status TrainLoop::PreferenceStep(const Stage& stage, Metrics& metrics) {
     }
     metrics.Set("time/reference_s", SecondsSince(start));
   }
-  return Learn(stage, groups, metrics);
+  return Learn(stage, {std::move(groups)}, metrics);
 }
 
 absl::Status TrainLoop::RlStep(const Stage& stage, Metrics& metrics) {
@@ -294,8 +295,7 @@ absl::Status TrainLoop::RlStep(const Stage& stage, Metrics& metrics) {
         too_few_verdicts = !verdicts.ok();
         HONE_RETURN_IF_ERROR(verdicts);
         no_signal = WhyNoSignal(rollout.groups);
-        const bool are_kept = stage.samples_every > 0 && state_.stage_step % stage.samples_every == 0;
-        return are_kept ? folder_.WriteSamples(state_.step + 1, rollout.groups) : absl::OkStatus();
+        return absl::OkStatus();
       },
       metrics);
   if (too_few_verdicts) {
@@ -306,8 +306,8 @@ absl::Status TrainLoop::RlStep(const Stage& stage, Metrics& metrics) {
   HONE_RETURN_IF_ERROR(gathered.status());
   const Rollout& rollout = gathered->rollout;
   std::vector<Group>& trained = gathered->trained;
-  if (gathered->gave_up && stage.gate != nullptr) TellMissing(stage);
-  const ComposerStep composing{options_.seed, state_.stage_step, stage.steps};
+  if (!gathered->missing.empty()) TellOnce(gathered->missing);
+  const ComposerStep composing{options_.seed, state_.step + 1};
   if (stage.composer != nullptr) stage.composer->Blend(composing, trained, metrics);
   CompareWithReference(stage, trained, metrics);
   ValueModel* const value_model = memory_.value_model.get();
@@ -315,17 +315,24 @@ absl::Status TrainLoop::RlStep(const Stage& stage, Metrics& metrics) {
   std::vector<TrainGroup> groups = GroupsToTrain(stage, state_.stage_step, kl_->coef(), trained, metrics);
   if (groups.empty() || (!stage.loss->takes_rewards() && !HasAdvantage(trained)))
     TellNoSignal(stage, std::move(no_signal), metrics);
-  if (stage.composer != nullptr) groups = stage.composer->Compose(composing, std::move(groups), metrics);
+  if (stage.samples_every > 0 && state_.stage_step % stage.samples_every == 0)
+    HONE_RETURN_IF_ERROR(folder_.WriteSamples(state_.step + 1, trained, rollout.groups));
+  std::vector<std::vector<TrainGroup>> batches;
+  if (stage.composer != nullptr) {
+    batches = stage.composer->Compose(composing, std::move(groups), metrics);
+  } else {
+    batches.push_back(std::move(groups));
+  }
   AddDrafterMetrics(rollout, metrics);
-  AddStaleness(groups, state_.policy_version, metrics);
+  AddStaleness(batches, state_.policy_version, metrics);
   metrics.Set("time/generate_s", rollout.generate_s);
   metrics.Set("time/verify_s", rollout.verify_s);
   metrics.Set("throughput/generate_tokens_per_s",
               static_cast<double>(rollout.tokens) / std::max(rollout.generate_s, 1e-9));
   learner_->set_kl_coef(kl_->coef());
   if (value_model == nullptr || !value_model->IsWarmup(state_.stage_step))
-    HONE_RETURN_IF_ERROR(Learn(stage, groups, metrics));
-  if (value_model != nullptr) HONE_RETURN_IF_ERROR(value_model->Learn(groups, metrics));
+    HONE_RETURN_IF_ERROR(Learn(stage, batches, metrics));
+  if (value_model != nullptr) HONE_RETURN_IF_ERROR(value_model->Learn(batches.front(), metrics));
   kl_->Adapt(trained);
   if (draft_upkeep_ != nullptr) draft_upkeep_->Update(trained, metrics);
   if (options_.drafter != nullptr) {
@@ -350,26 +357,32 @@ void TrainLoop::TellNoSignal(const Stage& stage, NoSignal cause, Metrics& metric
   TellOnce(absl::StrCat("nothing to learn from: ", cause.explanation));
 }
 
-void TrainLoop::TellMissing(const Stage& stage) {
-  TellOnce(absl::StrCat("the gate kept fewer than prompts_per_step ", stage.prompts_per_step, " groups of all that ",
-                        stage.gate->max_rounds(), " rounds sampled; such steps train on what there is (gate/missing ",
-                        "counts); widen the gate, or raise its max_rounds"));
-}
-
 void TrainLoop::TellOnce(const std::string& cause) {
   if (!told_.insert(cause).second) return;
   observer_.OnMessage(absl::StrCat("step ", state_.step + 1, ": ", cause));
 }
 
-absl::Status TrainLoop::Learn(const Stage& stage, const std::vector<TrainGroup>& groups, Metrics& metrics) {
+absl::Status TrainLoop::Learn(const Stage& stage, const std::vector<std::vector<TrainGroup>>& batches,
+                              Metrics& metrics) {
   const Clock::time_point start = Clock::now();
-  const int64_t minibatches = std::min<int64_t>(stage.minibatches, static_cast<int64_t>(groups.size()));
   UpdateTotals totals;
-  const std::span<const TrainGroup> all(groups);
+  for (const std::vector<TrainGroup>& groups : batches) HONE_RETURN_IF_ERROR(LearnBatch(stage, groups, totals));
+  state_.optimizer_steps = learner_->optimizer_steps();
+  state_.skipped_updates = guard_.in_a_row();
+  totals.AddTo(SecondsSince(start), metrics);
+  if (memory_.noise_scale != nullptr) {
+    const double taken = metrics.Find("group/trained").value_or(1) * metrics.Find("gate/kept").value_or(1);
+    if (taken > 0) memory_.noise_scale->AddTo(metrics, taken);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status TrainLoop::LearnBatch(const Stage& stage, std::span<const TrainGroup> groups, UpdateTotals& totals) {
+  const int64_t minibatches = std::min<int64_t>(stage.minibatches, static_cast<int64_t>(groups.size()));
   for (int64_t pass = 0; pass < minibatches * stage.epochs; ++pass) {
     const int64_t part = pass % minibatches;
     const size_t begin = groups.size() * part / minibatches, end = groups.size() * (part + 1) / minibatches;
-    std::vector<TrainGroup> minibatch(all.begin() + begin, all.begin() + end);
+    std::vector<TrainGroup> minibatch(groups.begin() + begin, groups.begin() + end);
     if (memory_.policy_average != nullptr) memory_.policy_average->Score(minibatch, stage.microbatch_tokens);
     if (stage.loss->needs_mismatched_kl())
       learner_->set_mismatched_kl(MismatchedKl(minibatch, *model_, *reference_, stage.microbatch_tokens));
@@ -387,13 +400,6 @@ absl::Status TrainLoop::Learn(const Stage& stage, const std::vector<TrainGroup>&
       return WorkError("step ", state_.step + 1, ": ", finite.message());
     state_.policy_version += stats.applied ? 1 : 0;
     if (stats.applied && reference_ != nullptr) reference_->Follow(*model_);
-  }
-  state_.optimizer_steps = learner_->optimizer_steps();
-  state_.skipped_updates = guard_.in_a_row();
-  totals.AddTo(SecondsSince(start), metrics);
-  if (memory_.noise_scale != nullptr) {
-    const double taken = metrics.Find("group/trained").value_or(1) * metrics.Find("gate/kept").value_or(1);
-    if (taken > 0) memory_.noise_scale->AddTo(metrics, taken);
   }
   return absl::OkStatus();
 }

@@ -32,6 +32,9 @@ enum class FinishReason {
   kLength,  // the token budget ended it
 };
 
+// A sample is correct when the verifier's score is at least this.
+inline constexpr double kCorrectScore = 1;
+
 // What a verifier says. No score means "no verdict": the sample then trains nothing and counts in no statistic.
 struct Verdict {
   std::optional<double> score;

@@ -9,7 +9,8 @@ namespace {
 
 class Uniform : public Curriculum {
  public:
-  std::vector<size_t> Choose(std::span<const Prompt> /*candidates*/, size_t count) override {
+  std::vector<size_t> Choose(std::span<const Prompt> /*candidates*/, size_t count,
+                             RandomSequence& /*random*/) override {
     std::vector<size_t> all(count);
     std::iota(all.begin(), all.end(), size_t{0});
     return all;

@@ -226,6 +226,12 @@ TEST(ComponentsTest, EveryComponentIsListedWithPaperAndBuildsFromItsDefaults) {
       continue;
     }
     if (info.slot == "loss") status = BuildLoss(info.spec, &resolved).status();
+    if (info.slot == "curriculum") status = BuildCurriculum(info.spec, &resolved).status();
+    if (info.slot == "shaper") status = BuildShaper(info.spec, &resolved).status();
+    if (info.slot == "gate") status = BuildGate(info.spec, &resolved).status();
+    if (info.slot == "composer") status = BuildComposer(info.spec, &resolved).status();
+    if (info.slot == "pairs") status = BuildPairs(info.spec, &resolved).status();
+    if (info.slot == "keep_above") status = BuildKeepAbove(info.spec, &resolved).status();
     if (info.slot == "lora") status = BuildLora(info.spec, &resolved).status();
     if (info.slot == "optimizer") status = BuildOptimizer(info.spec, &resolved).status();
     if (info.slot == "schedule") status = BuildSchedule(info.spec, 1, 10, &resolved).status();
@@ -257,10 +263,10 @@ TEST(ComponentsTest, SlotsByName) {
   ASSERT_TRUE(losses.ok());
   EXPECT_EQ((*losses)[0].description, "Clipped probability ratio; upper bound apart");
   EXPECT_EQ((*losses)[0].paper, "https://arxiv.org/abs/1707.06347, https://arxiv.org/abs/2503.14476");
-  EXPECT_EQ(
-      ListComponents("advantages").status().message(),
-      "no slot 'advantages'; have: task, verifier, model, lora, tokenizer, drafter, advantage, value_model, loss, "
-      "policy_ewma, kl, reference, optimizer, schedule, noise_scale, algorithm; did you mean 'advantage'?");
+  EXPECT_EQ(ListComponents("advantages").status().message(),
+            "no slot 'advantages'; have: task, verifier, model, lora, tokenizer, drafter, curriculum, shaper, gate, "
+            "composer, advantage, value_model, loss, pairs, keep_above, "
+            "policy_ewma, kl, reference, optimizer, schedule, noise_scale, algorithm; did you mean 'advantage'?");
 }
 
 }  // namespace

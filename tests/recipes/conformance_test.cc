@@ -91,7 +91,8 @@ class CurriculumRun {
       prompt.key = (static_cast<uint64_t>(step) * 7 + i) % 31;
       prompt.tokens = {1, 2};
     }
-    const std::vector<size_t> chosen = curriculum_->Choose(candidates, wanted);
+    RandomSequence random(1, RandomStream::kOrder, static_cast<uint64_t>(step));
+    const std::vector<size_t> chosen = curriculum_->Choose(candidates, wanted, random);
     EXPECT_EQ(chosen.size(), wanted);
     EXPECT_EQ(std::set<size_t>(chosen.begin(), chosen.end()).size(), wanted) << "a candidate was chosen twice";
     std::string text;
@@ -150,7 +151,7 @@ TEST(ConformanceTest, Shapers) {
       for (const Group& group : once) {
         for (const Sample& sample : group.samples) {
           EXPECT_TRUE(std::isfinite(sample.shaping));
-          if (!sample.verdict.score) EXPECT_EQ(sample.reward(), std::nullopt);
+          EXPECT_EQ(sample.reward().has_value(), sample.verdict.score.has_value());
         }
       }
     }
@@ -167,8 +168,9 @@ TEST(ConformanceTest, Gates) {
       const std::vector<Group> groups = StepGroups(1, 4, kind);
       for (const Group& group : groups) {
         EXPECT_EQ(gate->Keeps(group), gate->Keeps(group));
-        if (kind == Kind::kNoVerdicts || kind == Kind::kEmpty)
+        if (kind == Kind::kNoVerdicts || kind == Kind::kEmpty) {
           EXPECT_FALSE(gate->Keeps(group)) << "keeps what has no verdict";
+        }
       }
     }
   }
@@ -182,7 +184,7 @@ class ComposerRun {
 
   std::string Step(int64_t step, Kind kind, size_t count = 4) {
     std::vector<Group> groups = StepGroups(step, count, kind);
-    const ComposerStep composing{1, step, kSteps};
+    const ComposerStep composing{1, step};
     composer_->Blend(composing, groups, metrics_);
     std::string text = Describe(groups);
     std::vector<TrainGroup> offered;
@@ -200,12 +202,18 @@ class ComposerRun {
       }
       if (train.samples.empty()) offered.pop_back();
     }
-    for (const TrainGroup& group : composer_->Compose(composing, std::move(offered), metrics_)) {
-      EXPECT_FALSE(group.samples.empty());
-      absl::StrAppend(&text, group.prompt->back(), ">");
-      for (const TrainSample& sample : group.samples)
-        absl::StrAppend(&text, " ", sample.tokens->size(), "/", sample.advantages->front());
-      absl::StrAppend(&text, "\n");
+    const auto batches = composer_->Compose(composing, std::move(offered), metrics_);
+    EXPECT_GE(batches.size(), 1u);
+    EXPECT_LE(batches.size(), static_cast<size_t>(composer_->max_batches()));
+    for (const std::vector<TrainGroup>& batch : batches) {
+      for (const TrainGroup& group : batch) {
+        EXPECT_FALSE(group.samples.empty());
+        absl::StrAppend(&text, group.prompt->back(), ">");
+        for (const TrainSample& sample : group.samples)
+          absl::StrAppend(&text, " ", sample.tokens->size(), "/", sample.advantages->front());
+        absl::StrAppend(&text, "\n");
+      }
+      absl::StrAppend(&text, "--\n");
     }
     return text;
   }

@@ -113,7 +113,7 @@ TEST(OnPolicyPairs, ComeWithALossOverPairs) {
 
   EXPECT_THAT(Error(kRl, {"stage[0].pairs=all"}), HasSubstr("'pairs' is for losses over pairs"));
   EXPECT_THAT(Error(kRl, {"stage[0].loss=dpo", "stage[0].pairs=some"}),
-              HasSubstr("no rule of pairs 'some'; have: all, best_worst"));
+              HasSubstr("no pairs 'some'; have: all, best_worst"));
   EXPECT_THAT(Error(kRl, {"stage[0].loss=dpo", "stage[0].advantage=rloo"}),
               HasSubstr("loss 'dpo' takes pairs; leave it out"));
 }

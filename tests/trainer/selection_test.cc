@@ -6,6 +6,8 @@
 
 #include <optional>
 
+#include "recipes/build.h"
+
 namespace hone {
 namespace {
 
@@ -50,7 +52,7 @@ std::vector<std::vector<size_t>> Trained(const std::vector<TrainGroup>& groups) 
 
 PairRule Pairs(const std::string& text) {
   std::string resolved;
-  return ReadPairRule(text, &resolved).value();
+  return BuildPairs(text, &resolved).value();
 }
 
 std::vector<std::vector<size_t>> PairsOf(const std::string& rule, const std::vector<Scores>& scores) {
@@ -92,14 +94,14 @@ TEST(PairedGroups, CountsWhatItLeavesOutAndWritesWinRates) {
 
 TEST(PairRule, IsReadAsASpec) {
   std::string resolved;
-  EXPECT_EQ(ReadPairRule("all", &resolved)->kind, PairRule::Kind::kAll);
+  EXPECT_EQ(BuildPairs("all", &resolved)->kind, PairRule::Kind::kAll);
   EXPECT_EQ(resolved, "all(margin=0)");
-  EXPECT_EQ(ReadPairRule("best_worst(margin=0.25)", &resolved)->margin, 0.25);
+  EXPECT_EQ(BuildPairs("best_worst(margin=0.25)", &resolved)->margin, 0.25);
   const auto error = [&](const std::string& text) {
-    return std::string(ReadPairRule(text, &resolved).status().message());
+    return std::string(BuildPairs(text, &resolved).status().message());
   };
   EXPECT_THAT(error("best_wurst"),
-              HasSubstr("no rule of pairs 'best_wurst'; have: all, best_worst; did you mean 'best_worst'?"));
+              HasSubstr("no pairs 'best_wurst'; have: all, best_worst; did you mean 'best_worst'?"));
   EXPECT_THAT(error("all(margin=-1)"), HasSubstr("'margin'"));
   EXPECT_THAT(error("all(gap=1)"), HasSubstr("unknown option 'gap'"));
 }
@@ -115,19 +117,19 @@ TEST(KeptGroups, KeepsWhatScoresAbove) {
 
 TEST(KeepRule, Rises) {
   std::string resolved;
-  const KeepRule rising = ReadKeepRule("rising(first=0.2, last=0.8)", &resolved).value();
+  const KeepRule rising = BuildKeepAbove("rising(first=0.2, last=0.8)", &resolved).value();
   // Over 4 steps: 0.2, 0.4, 0.6, 0.8.
   EXPECT_DOUBLE_EQ(rising.At(0, 4), 0.2);
   EXPECT_DOUBLE_EQ(rising.At(2, 4), 0.6);
   EXPECT_EQ(rising.At(3, 4), 0.8);
-  EXPECT_EQ(ReadKeepRule("rising", &resolved)->At(11, 12), 0.99);  // not a bit more
+  EXPECT_EQ(BuildKeepAbove("rising", &resolved)->At(11, 12), 0.99);  // not a bit more
   EXPECT_DOUBLE_EQ(rising.At(0, 1), 0.8);
-  EXPECT_EQ(ReadKeepRule("constant(threshold=0.7)", &resolved)->At(3, 9), 0.7);
+  EXPECT_EQ(BuildKeepAbove("constant(threshold=0.7)", &resolved)->At(3, 9), 0.7);
   EXPECT_EQ(resolved, "constant(threshold=0.7)");
   const auto error = [&](const std::string& text) {
-    return std::string(ReadKeepRule(text, &resolved).status().message());
+    return std::string(BuildKeepAbove(text, &resolved).status().message());
   };
-  EXPECT_THAT(error("falling"), HasSubstr("no threshold 'falling'; have: constant, rising"));
+  EXPECT_THAT(error("falling"), HasSubstr("no keep_above 'falling'; have: constant, rising"));
   EXPECT_THAT(error("rising(first=1, last=0)"), HasSubstr("which falls"));
 }
 
