@@ -158,7 +158,7 @@ TEST(BuildRunTest, ResolvedTextSaysEverything) {
                            "threads: 0",
                            "  kv_heads: 4",
                            "  initializer_std: 0.125",
-                           R"(verifier: "countdown(after=\"\")")",
+                           "verifier: \"countdown(after=\\\"\\\")\"",
                            "  optimizer: \"adamw(beta1=0.9, beta2=0.95, epsilon=1e-08, weight_decay=0)\"",
                            "  schedule: \"constant(warmup_steps=0)\"",
                            "  max_grad_norm: 1",
