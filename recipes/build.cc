@@ -102,7 +102,9 @@ absl::StatusOr<bool> ReadNoOptions(Spec& spec) {
   return true;
 }
 
-// Verifiers that hold others.
+// Tasks and verifiers that hold others.
+absl::StatusOr<std::unique_ptr<Task>> NewBatched(Spec& spec) { return NewBatchedTask(spec, BuildTask); }
+absl::StatusOr<std::unique_ptr<Verifier>> NewBatch(Spec& spec) { return NewBatchVerifier(spec, BuildVerifier); }
 absl::StatusOr<std::unique_ptr<Verifier>> NewSum(Spec& spec) { return NewSumVerifier(spec, BuildVerifier); }
 absl::StatusOr<std::unique_ptr<Verifier>> NewByDomain(Spec& spec) { return NewByDomainVerifier(spec, BuildVerifier); }
 

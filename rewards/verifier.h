@@ -53,6 +53,7 @@ absl::StatusOr<std::unique_ptr<Verifier>> NewLengthVerifier(Spec& spec);
 absl::StatusOr<std::unique_ptr<Verifier>> NewRepetitionVerifier(Spec& spec);
 absl::StatusOr<std::unique_ptr<Verifier>> NewSumVerifier(Spec& spec, const VerifierBuilder& build);
 absl::StatusOr<std::unique_ptr<Verifier>> NewByDomainVerifier(Spec& spec, const VerifierBuilder& build);
+absl::StatusOr<std::unique_ptr<Verifier>> NewBatchVerifier(Spec& spec, const VerifierBuilder& build);
 absl::StatusOr<std::unique_ptr<Verifier>> NewGsm8kVerifier(Spec& spec);
 absl::StatusOr<std::unique_ptr<Verifier>> NewMathVerifier(Spec& spec);
 absl::StatusOr<std::unique_ptr<Verifier>> NewMultipleChoiceVerifier(Spec& spec);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,8 +30,15 @@ class Task {
   virtual std::string DefaultVerifier() const = 0;
 };
 
+// Makes a task from its spec's text; `resolved` becomes that text with every default. A task that holds another is given it, because only
+// recipes/ knows the menu.
+using TaskBuilder = std::function<absl::StatusOr<std::unique_ptr<Task>>(absl::string_view spec, std::string* resolved)>;
+
 // Factories, one per file in rollout/task/; recipes/components.def is the menu.
 absl::StatusOr<std::unique_ptr<Task>> NewCountdownTask(Spec& spec);
 absl::StatusOr<std::unique_ptr<Task>> NewJsonlTask(Spec& spec);
+absl::StatusOr<std::unique_ptr<Task>> NewSudokuTask(Spec& spec);
+absl::StatusOr<std::unique_ptr<Task>> NewArithmeticTask(Spec& spec);
+absl::StatusOr<std::unique_ptr<Task>> NewBatchedTask(Spec& spec, const TaskBuilder& build);
 
 }  // namespace hone

@@ -1,5 +1,6 @@
 // Countdown: an answer is an expression that uses each given number exactly once and whose value is the target. The game of
-// "Stream of Search", https://arxiv.org/abs/2404.03683, without its steps.
+// "Stream of Search", https://arxiv.org/abs/2404.03683, without its steps; with `after`, only what follows its last occurrence is read, so that a
+// search may stand before the answer.
 //
 // The arithmetic is exact and cannot overflow: let an expression over the numbers n_i have the value p / q, fractions left as they
 // come. Then |p| + |q| <= product of (n_i + 1): true for n / 1, and sum, product and quotient of a/b and c/d have numerators and
@@ -220,12 +221,21 @@ std::string ToText(Fraction value) {
 
 class CountdownVerifier : public Verifier {
  public:
+  // What follows the last `after` is the answer; with an empty one the whole completion is.
+  explicit CountdownVerifier(std::string after) : after_(std::move(after)) {}
+
   // Parts: "format", the answer is an expression; "numbers", it uses the numbers as it must.
   Verdict Verify(const Prompt& prompt, const std::string& completion) const override {
     const auto problem = ReadProblem(prompt.metadata);
     if (!problem.ok()) return {std::nullopt, std::string(problem.status().message()), {}};
 
-    const auto tokens = Split(completion);
+    absl::string_view answer = completion;
+    if (!after_.empty()) {
+      const size_t at = answer.rfind(after_);
+      if (at == answer.npos) return Wrong(InputError("no '", Visible(after_, 60), "' in the completion"), 0, 0);
+      answer.remove_prefix(at + after_.size());
+    }
+    const auto tokens = Split(answer);
     if (!tokens.ok()) return Wrong(tokens.status(), 0, 0);
     const auto postfix = ToPostfix(*tokens);
     if (!postfix.ok()) return Wrong(postfix.status(), 0, 0);
@@ -242,13 +252,16 @@ class CountdownVerifier : public Verifier {
   static Verdict Wrong(const absl::Status& reason, double format, double numbers) {
     return {0.0, std::string(reason.message()), {{"format", format}, {"numbers", numbers}}};
   }
+
+  const std::string after_;
 };
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Verifier>> NewCountdownVerifier(Spec& spec) {
+  const std::string after = spec.Text("after", "");
   HONE_RETURN_IF_ERROR(spec.Finish());
-  return std::make_unique<CountdownVerifier>();
+  return std::make_unique<CountdownVerifier>(after);
 }
 
 }  // namespace hone

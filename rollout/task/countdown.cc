@@ -1,7 +1,7 @@
 // Countdown: reach a target with given numbers, each used exactly once, and + - * / and parentheses. The game of "Stream of
 // Search", https://arxiv.org/abs/2404.03683; here the answer is the expression itself.
 //
-//   prompt "12 7 30:25=", answer "30+7-12"
+//   prompt "12 7 30:25=", answer "30+7-12"; or, after a search (rollout/countdown_search.h), behind "=>"
 //
 // Problems are drawn: random numbers, a random expression over them, kept when its value is a whole number in range. A hash of the
 // problem (its numbers sorted, and the target) says to which split it belongs, so the splits share no problem, whatever the seed.
@@ -23,7 +23,8 @@
 #include "absl/strings/str_join.h"
 #include "engine/base/check.h"
 #include "engine/base/random.h"
-#include "rollout/task.h"
+#include "rollout/countdown_search.h"
+#include "rollout/drawn_task.h"
 
 namespace hone {
 namespace {
@@ -35,11 +36,9 @@ struct CountdownOptions {
   int numbers = 3;
   int low = 1, high = 50;
   int target_low = 1, target_high = 99;
-  bool sorted = false;    // numbers of a prompt in descending order
-  bool canonical = true;  // demonstrations
-  double held_out_fraction = 0.1;
-  uint64_t seed = 1;
-  uint64_t problems = 0;  // to train on, again and again; 0: new ones for ever
+  bool sorted = false;  // numbers of a prompt in descending order
+  std::string demonstrations;
+  int max_steps = 20;  // of a search
 };
 
 struct Problem {
@@ -201,9 +200,8 @@ std::optional<std::string> RandomSolution(const Problem& problem, RandomSequence
 
 // ---- Problems ----------------------------------------------------------------------------------------------------
 
-// Where a problem lies in [0, 1), for whatever order of its numbers. Held-out problems lie below held_out_fraction; nothing else
-// goes in, so a problem held out under one seed or fraction is held out under any other seed and any larger fraction.
-double BucketOf(Problem problem) {
+// The same for whatever order of the numbers.
+double PlaceOf(Problem problem) {
   std::sort(problem.numbers.begin(), problem.numbers.end());
   std::array<uint32_t, 4> state{static_cast<uint32_t>(problem.target), static_cast<uint32_t>(problem.numbers.size()), 0,
                                 0};
@@ -212,7 +210,7 @@ double BucketOf(Problem problem) {
 }
 
 // Random numbers and the value of a random expression over them, or nothing when that is no target.
-std::optional<Problem> Draw(const CountdownOptions& options, RandomSequence& random) {
+std::optional<Problem> DrawProblem(const CountdownOptions& options, RandomSequence& random) {
   Problem problem;
   std::vector<Fraction> values;
   for (int index = 0; index < options.numbers; ++index) {
@@ -237,66 +235,41 @@ std::optional<Problem> Draw(const CountdownOptions& options, RandomSequence& ran
   return problem;
 }
 
-class CountdownTask : public Task {
+class CountdownTask : public DrawnTask<Problem> {
  public:
-  explicit CountdownTask(const CountdownOptions& options) : options_(options) {}
-
-  std::optional<uint64_t> Size(Split split) const override {
-    return split == Split::kTrain && options_.problems > 0 ? std::optional(options_.problems) : std::nullopt;
-  }
-
-  Prompt At(Split split, uint64_t index) const override {
-    const uint64_t key = 2 * index + (split == Split::kHeldOut ? 1 : 0);
-    auto problem = Find(split, key, kMaxDraws);
-    HONE_CHECK(problem.has_value());  // Probe has seen thousands
-    if (options_.sorted) std::sort(problem->numbers.begin(), problem->numbers.end(), std::greater<>());
-
-    Prompt prompt;
-    prompt.key = key;
-    prompt.text = absl::StrCat(absl::StrJoin(problem->numbers, " "), ":", problem->target, "=");
-    prompt.metadata =
-        absl::StrCat("{\"numbers\":[", absl::StrJoin(problem->numbers, ","), "],\"target\":", problem->target, "}");
-    return prompt;
-  }
+  CountdownTask(const CountdownOptions& options, const DrawnTaskOptions& drawn) : DrawnTask(drawn), options_(options) {}
 
   std::optional<std::string> Demonstration(const Prompt& prompt) const override {
     const auto json = nlohmann::json::parse(prompt.metadata, nullptr, /*allow_exceptions=*/false);
     HONE_CHECK(json.is_object() && json.contains("numbers") && json.contains("target"));  // a prompt of this task
     const Problem problem{json["numbers"].get<std::vector<int>>(), json["target"].get<int>()};
-    if (options_.canonical) return CanonicalSolution(problem);
-    return RandomSolution(problem, RandomSequence(options_.seed, RandomStream::kTask, kDemonstrations | prompt.key));
+    if (options_.demonstrations == "random") return RandomSolution(problem, RandomFor(prompt));
+    if (options_.demonstrations == "search") {
+      if (auto trace = SearchTrace(problem.numbers, problem.target, options_.max_steps)) return trace;
+    }
+    auto solution = CanonicalSolution(problem);
+    if (solution && options_.demonstrations == "search") solution->insert(0, kAnswerMark);  // only fractions lead there
+    return solution;
   }
 
-  std::string DefaultVerifier() const override { return "countdown"; }
+  std::string DefaultVerifier() const override {
+    return options_.demonstrations == "search" ? absl::StrCat("countdown(after=\"", kAnswerMark, "\")") : "countdown";
+  }
 
-  // Says so where the options leave a split (nearly) without problems.
-  absl::Status Probe() const {
-    for (const auto& [split, name] : {std::pair(Split::kTrain, "training"), std::pair(Split::kHeldOut, "held-out")}) {
-      if (Find(split, split == Split::kHeldOut ? 1 : 0, kProbeDraws)) continue;
-      return InputError("countdown: no ", name, " problem among ", kProbeDraws, " drawn with numbers ", options_.low,
-                        "..", options_.high, " and targets ", options_.target_low, "..", options_.target_high,
-                        "; widen the ranges or change held_out_fraction=", options_.held_out_fraction);
-    }
-    return absl::OkStatus();
+ protected:
+  std::optional<Problem> Draw(RandomSequence& random) const override { return DrawProblem(options_, random); }
+  double Place(const Problem& problem) const override { return PlaceOf(problem); }
+
+  Prompt Ask(const Problem& problem) const override {
+    std::vector<int> numbers = problem.numbers;
+    if (options_.sorted) std::sort(numbers.begin(), numbers.end(), std::greater<>());
+    Prompt prompt;
+    prompt.text = absl::StrCat(absl::StrJoin(numbers, " "), ":", problem.target, "=");
+    prompt.metadata = absl::StrCat("{\"numbers\":[", absl::StrJoin(numbers, ","), "],\"target\":", problem.target, "}");
+    return prompt;
   }
 
  private:
-  static constexpr int kProbeDraws = 20000;
-  // A split that passed the probe with one problem in 20,000 draws, at worst, fails here once in e^500 prompts.
-  static constexpr int kMaxDraws = 10'000'000;
-  static constexpr uint64_t kDemonstrations = uint64_t{1} << 63;  // sets their random numbers apart from the prompts'
-
-  std::optional<Problem> Find(Split split, uint64_t key, int draws) const {
-    RandomSequence random(options_.seed, RandomStream::kTask, key);
-    for (int draw = 0; draw < draws; ++draw) {
-      auto problem = Draw(options_, random);
-      if (!problem) continue;
-      const bool held_out = BucketOf(*problem) < options_.held_out_fraction;
-      if (held_out == (split == Split::kHeldOut)) return problem;
-    }
-    return std::nullopt;
-  }
-
   const CountdownOptions options_;
 };
 
@@ -311,14 +284,15 @@ absl::StatusOr<std::unique_ptr<Task>> NewCountdownTask(Spec& spec) {
   options.target_high = static_cast<int>(
       spec.Int("target_high", std::max(options.target_high, options.target_low), options.target_low, 1'000'000));
   options.sorted = spec.Choice("order", "random", {"random", "descending"}) == "descending";
-  options.canonical = spec.Choice("demonstrations", "canonical", {"canonical", "random"}) == "canonical";
-  // A task always holds something out, or it could not be evaluated.
-  options.held_out_fraction = spec.Double("held_out_fraction", options.held_out_fraction, 0.001, 0.9);
-  options.seed = static_cast<uint64_t>(spec.Int("seed", 1, 0, INT64_MAX));
-  options.problems = static_cast<uint64_t>(spec.Int("problems", 0, 0, INT64_MAX / 4));
+  options.demonstrations = spec.Choice("demonstrations", "canonical", {"canonical", "random", "search"});
+  options.max_steps = static_cast<int>(spec.Int("max_steps", options.max_steps, 0, 1'000'000));
+  const DrawnTaskOptions drawn = ReadDrawnTaskOptions(spec);
   HONE_RETURN_IF_ERROR(spec.Finish());
-  auto task = std::make_unique<CountdownTask>(options);
-  HONE_RETURN_IF_ERROR(task->Probe());
+  auto task = std::make_unique<CountdownTask>(options, drawn);
+  HONE_RETURN_IF_ERROR(task->Probe("countdown",
+                                   absl::StrCat("numbers ", options.low, "..", options.high, " and targets ",
+                                                options.target_low, "..", options.target_high),
+                                   "widen the ranges"));
   return task;
 }
 

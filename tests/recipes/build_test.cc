@@ -158,7 +158,7 @@ TEST(BuildRunTest, ResolvedTextSaysEverything) {
                            "threads: 0",
                            "  kv_heads: 4",
                            "  initializer_std: 0.125",
-                           "verifier: \"countdown\"",
+                           "verifier: \"countdown(after=\\\"\\\")\"",
                            "  optimizer: \"adamw(beta1=0.9, beta2=0.95, epsilon=1e-08, weight_decay=0)\"",
                            "  schedule: \"constant(warmup_steps=0)\"",
                            "  max_grad_norm: 1",
@@ -201,7 +201,8 @@ TEST(ComponentsTest, EveryComponentIsListedWithPaperAndBuildsFromItsDefaults) {
       {"draft_model", "path=DIR"},        {"reward_model", "path=DIR"},
       {"jsonl", "needs an option path="}, {"regex", "needs an option pattern="},
       {"length", "needs an option max="}, {"sum", "needs verifiers"},
-      {"by_domain", "needs domains"},     {"model", "path=DIR"}};
+      {"by_domain", "needs domains"},     {"batch", "needs the verifier"},
+      {"batched", "needs the task"},      {"model", "path=DIR"}};
   for (const ComponentInfo& info : *list) {
     EXPECT_TRUE(names.insert(info.slot + " " + info.name).second) << info.name;
     EXPECT_TRUE(absl::StartsWith(info.paper, "https://")) << info.name;

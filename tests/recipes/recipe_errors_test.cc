@@ -227,9 +227,9 @@ TEST(RecipeErrorsTest, Components) {
        "r.textproto:25:3: 'grpo(': character 6: wanted an option's name, found the end"},
       {"grpo(std_normalize=false)", "", "r.textproto:25:3: '': character 1: wanted a name, found the end"},
       {"\"countdown\"", "\"countdwn\"",
-       "r.textproto:1:1: no task 'countdwn'; have: countdown, jsonl; did you mean 'countdown'?"},
-      {"task:", "verifier: \"countdown(x=1)\" task:",
-       "r.textproto:1:1: countdown: unknown option 'x'; it has no options"},
+       "r.textproto:1:1: no task 'countdwn'; have: arithmetic, batched, countdown, jsonl, sudoku; did you mean "
+       "'countdown'?"},
+      {"task:", "verifier: \"countdown(x=1)\" task:", "r.textproto:1:1: countdown: unknown option 'x'; known: after"},
       {"task:", "verifier: \"sum(countdown=1, style=format(tag=a))\" task:",
        "r.textproto:1:1: sum: style: format: unknown option 'tag'; known: tags, prefilled; did you mean 'tags'?"},
       {"minibatches: 2", "loss: \"cispo(dual_clip=3)\"",

@@ -77,7 +77,7 @@ TEST(ByDomainVerifier, PrintsVerifiersWithAllTheirOptions) {
   ASSERT_TRUE(BuildVerifier("by_domain(\"a/b\"=sum(exact=1), c=countdown, default=length(max=3))", &resolved).ok());
   EXPECT_EQ(resolved,
             "by_domain(key=data_source, default=length(unit=words, max=3, target=3, min=0), "
-            "\"a/b\"=sum(exact=exact(strip=true, ignore_case=false, after=\"\", weight=1)), c=countdown)");
+            "\"a/b\"=sum(exact=exact(strip=true, ignore_case=false, after=\"\", weight=1)), c=countdown(after=\"\"))");
   ASSERT_TRUE(BuildVerifier(resolved, &again).ok());
   EXPECT_EQ(again, resolved);
 }

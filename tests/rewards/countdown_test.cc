@@ -98,6 +98,23 @@ TEST(CountdownVerifier, SaysWhyAnAnswerIsWrong) {
   EXPECT_THAT(Verify(R"({"numbers":[7],"target":28})", "7+7+7+7").reason, HasSubstr("uses 7 4 times, given once"));
 }
 
+TEST(CountdownVerifier, ReadsWhatFollowsTheLastMark) {
+  Spec spec = Spec::Parse("countdown(after=\"=>\")").value();
+  const auto countdown = NewCountdownVerifier(spec).value();
+  Prompt prompt;
+  prompt.metadata = kThreeFiveSeven;
+  EXPECT_EQ(countdown->Verify(prompt, "3+5=8:7 8;7+8=15=>3+5+7").score, 1.0);
+  EXPECT_EQ(countdown->Verify(prompt, "=>3+5-7 no, =>3+5+7").score, 1.0);
+  EXPECT_EQ(countdown->Verify(prompt, "=>3+5+7 or =>3+5-7").reason, "value 1, wanted 15");
+  EXPECT_EQ(countdown->Verify(prompt, std::string(100000, 'a') + "=>3+5+7").score, 1.0);  // only the answer is short
+  EXPECT_EQ(countdown->Verify(prompt, "=>").reason, "the answer is empty");
+  const Verdict missing = countdown->Verify(prompt, "3+5+7");
+  EXPECT_EQ(missing.score, 0.0);
+  EXPECT_EQ(missing.reason, "no '=>' in the completion");
+  ASSERT_EQ(missing.parts.size(), 2u);
+  EXPECT_EQ(missing.parts[0].second + missing.parts[1].second, 0);
+}
+
 TEST(CountdownVerifier, TellsHowFarAnAnswerGot) {
   using Parts = std::vector<std::pair<std::string, double>>;
   EXPECT_EQ(Verify(kThreeFiveSeven, "3+").parts, (Parts{{"format", 0}, {"numbers", 0}}));

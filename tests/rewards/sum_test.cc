@@ -76,7 +76,7 @@ TEST(SumVerifier, PrintsPartsWithAllTheirOptions) {
   ASSERT_TRUE(
       BuildVerifier("sum(countdown=1, style=format(tags=\"a,b\", weight=1e-1), s=sum(exact=exact))", &resolved).ok());
   EXPECT_EQ(resolved,
-            "sum(countdown=countdown(weight=1), style=format(tags=\"a,b\", prefilled=\"\", weight=1e-1), "
+            "sum(countdown=countdown(after=\"\", weight=1), style=format(tags=\"a,b\", prefilled=\"\", weight=1e-1), "
             "s=sum(exact=exact(strip=true, ignore_case=false, after=\"\", weight=1), weight=1))");
   ASSERT_TRUE(BuildVerifier(resolved, &again).ok());
   EXPECT_EQ(again, resolved);

@@ -60,10 +60,9 @@ Prompt Ask(const std::vector<int>& numbers, int target) {
   return prompt;
 }
 
-double Score(const Prompt& prompt, const std::string& answer) {
-  Spec spec = Spec::Parse("countdown").value();
-  static const std::unique_ptr<Verifier> verifier = NewCountdownVerifier(spec).value();
-  return verifier->Verify(prompt, answer).score.value();
+double Score(const Prompt& prompt, const std::string& answer, const std::string& verifier_spec = "countdown") {
+  Spec spec = Spec::Parse(verifier_spec).value();
+  return NewCountdownVerifier(spec).value()->Verify(prompt, answer).score.value();
 }
 
 // Whether any order of binary operations on doubles reaches the target: a second opinion on what can be solved.
@@ -163,13 +162,15 @@ TEST(CountdownTask, DescendingOrderSortsThePromptAndNothingElse) {
 
 TEST(CountdownTask, DemonstrationsAreCorrect) {
   for (const char* options : {"", "demonstrations=random", "numbers=2", "numbers=4", "numbers=4, demonstrations=random",
-                              "low=90, high=1000, target_high=500", "order=descending"}) {
+                              "low=90, high=1000, target_high=500", "order=descending", "demonstrations=search",
+                              "numbers=2, demonstrations=search", "numbers=4, demonstrations=search, max_steps=1",
+                              "numbers=4, demonstrations=search, max_steps=0"}) {
     const auto task = Countdown(options);
     for (uint64_t index = 0; index < 300; ++index) {
       const Prompt prompt = task->At(index % 2 == 0 ? Split::kTrain : Split::kHeldOut, index);
       const auto answer = task->Demonstration(prompt);
       ASSERT_TRUE(answer.has_value()) << options << " " << prompt.text;
-      EXPECT_EQ(Score(prompt, *answer), 1) << options << " " << prompt.text << *answer;
+      EXPECT_EQ(Score(prompt, *answer, task->DefaultVerifier()), 1) << options << " " << prompt.text << *answer;
       EXPECT_EQ(task->Demonstration(prompt), answer);
     }
   }
@@ -197,6 +198,84 @@ TEST(CountdownTask, CanonicalDemonstrationsPreferPlainSums) {
   };
   for (const auto& each : kCases) EXPECT_EQ(task->Demonstration(Ask(each.numbers, each.target)), each.answer);
   EXPECT_EQ(task->Demonstration(Ask({1, 1, 1}, 50)), std::nullopt);
+}
+
+TEST(CountdownTask, WritesItsSearch) {
+  const auto task = Countdown("demonstrations=search");
+  EXPECT_EQ(task->DefaultVerifier(), "countdown(after=\"=>\")");
+  // Distances from 47: 61 and 24 are 14 + 23 = 37 away, 66 and 19 are 19 + 28 = 47, as are 42 and 5, which come later. Of 61 and 24, 37 is nearest.
+  EXPECT_EQ(task->Demonstration(Ask({42, 61, 66}, 47)), "66-42=24:61 24;61-24=37<61-42=19:66 19;66-19=47=>66-(61-42)");
+  EXPECT_EQ(task->Demonstration(Ask({3, 5}, 15)), "3*5=15=>3*5");
+  // 8 / (3 - 8 / 3) = 24, and no way over whole numbers: the answer stands alone.
+  const auto four = Countdown("numbers=4, demonstrations=search");
+  EXPECT_EQ(four->Demonstration(Ask({3, 3, 8, 8}, 24)), "=>8/(3-8/3)");
+  EXPECT_EQ(four->Demonstration(Ask({1, 1, 1, 1}, 99)), std::nullopt);
+}
+
+TEST(CountdownTask, EveryStepOfASearchIsRight) {
+  const auto task = Countdown("numbers=4, demonstrations=search, max_steps=0");
+  int returns = 0;
+  for (uint64_t index = 0; index < 100; ++index) {
+    const Prompt prompt = task->At(Split::kTrain, index);
+    const std::string demonstration = task->Demonstration(prompt).value();
+    const std::string trace = demonstration.substr(0, demonstration.find("=>"));
+    std::vector<std::multiset<int64_t>> states(1);  // the numbers at hand, behind those before each step that led here
+    for (const int number : Read(prompt.text).first) states.back().insert(number);
+    for (size_t at = 0; at < trace.size();) {
+      if (trace[at] == '<') {
+        states.pop_back();
+        ++at, ++returns;
+        continue;
+      }
+      size_t length = 0;
+      const auto number = [&] {
+        const int64_t value = std::stoll(trace.substr(at), &length);
+        at += length;
+        return value;
+      };
+      const int64_t left = number();
+      const char operation = trace[at++];
+      const int64_t right = number();
+      ASSERT_EQ(trace[at++], '=') << trace;
+      const int64_t value = number();
+      EXPECT_EQ(operation == '/' ? value * right : value, operation == '+'   ? left + right
+                                                          : operation == '*' ? left * right
+                                                          : operation == '-' ? left - right
+                                                                             : left);
+      auto after = states.back();
+      for (const int64_t used : {left, right}) {
+        ASSERT_TRUE(after.contains(used)) << trace;
+        after.erase(after.find(used));
+      }
+      after.insert(value);
+      if (at < trace.size() && trace[at] == '<')
+        continue;  // a single number, and wrong: goes back from those before it
+      states.push_back(after);
+      if (at == trace.size()) break;
+      std::multiset<int64_t> written;
+      while (trace[at] != ';') ++at, written.insert(number());
+      ++at;
+      EXPECT_EQ(written, after) << trace;
+    }
+    EXPECT_EQ(states.back(), std::multiset<int64_t>{Read(prompt.text).second}) << demonstration;
+  }
+  EXPECT_GT(returns, 100);
+}
+
+TEST(CountdownTask, MaxStepsBoundsTheSearch) {
+  const auto free = Countdown("numbers=4, demonstrations=search, max_steps=0");
+  const auto bounded = Countdown("numbers=4, demonstrations=search, max_steps=5");
+  size_t most = 0, most_bounded = 0;
+  for (uint64_t index = 0; index < 300; ++index) {
+    const Prompt prompt = free->At(Split::kTrain, index);
+    const auto steps = [](const std::string& trace) {
+      return static_cast<size_t>(std::count(trace.begin(), trace.end(), '='));  // the mark's included
+    };
+    most = std::max(most, steps(*free->Demonstration(prompt)));
+    most_bounded = std::max(most_bounded, steps(*bounded->Demonstration(prompt)));
+  }
+  EXPECT_LE(most_bounded, 5u + 3 + 1);  // five, then straight on: three at most
+  EXPECT_GT(most, 50u);
 }
 
 TEST(CountdownTask, CanonicalDemonstrationsIgnoreTheOrderOfTheNumbers) {
