@@ -19,9 +19,9 @@ struct RewardedSample {
   int32_t tokens;                                      // length of the answer, at least 1
   std::optional<double> greedy_reward = std::nullopt;  // of the prompt's greedy answer, where the estimator needs it
   std::span<const float> values = {};                  // [tokens] of the value model, where the estimator needs it
+  std::span<const float> penalties = {};  // [tokens] subtracted from the rewards of tokens (KL); empty: none
   int32_t parent = -1;  // the sample of its group, by number, whose first branch_at tokens it shares; -1: none
   int32_t branch_at = 0;
-  std::span<const float> penalties = {};  // [tokens] subtracted from the rewards of tokens (KL); empty: none
 
   // The reward less all penalties. Not without a reward.
   double TotalReward() const;

@@ -35,9 +35,9 @@ std::vector<TrainGroup> TrainedGroups(const Advantage& advantage, GroupsTaken ta
                           .tokens = static_cast<int32_t>(sample.tokens.size()),
                           .greedy_reward = greedy,
                           .values = sample.values,
+                          .penalties = sample.penalties,
                           .parent = sample.parent,
-                          .branch_at = sample.branch_at,
-                          .penalties = sample.penalties});
+                          .branch_at = sample.branch_at});
     }
   }
   Estimate estimate = advantage.Compute(rewarded);
