@@ -32,6 +32,9 @@ def lines(path):
 
 def scored(answers):
     """Lines with "score" by the verifier of one question."""
+    if not answers:
+        print(f"drqa_pairs: {arguments.batched}: no text holds as many answers as questions, between '{arguments.separator}'", file=sys.stderr)
+        return []
     with tempfile.TemporaryDirectory() as folder:
         with open(folder + "/answers.jsonl", "w", encoding="utf-8") as file:
             file.writelines(json.dumps(answer) + "\n" for answer in answers)

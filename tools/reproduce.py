@@ -1,5 +1,6 @@
 """The work of tools/reproduce.sh: runs an experiment's arms over seeds, compares them at equal sampled answers, writes table and plot."""
 import argparse
+import collections
 import json
 import os
 import statistics
@@ -8,6 +9,7 @@ import sys
 
 HONE = os.environ.get("HONE_BINARY", "build/hone")
 RL = "stage[0]"
+SEARCH_STEPS = 60  # of GRPO on searches, in `backtrack`
 
 PLAIN = [f"{RL}.algorithm=grpo", f"{RL}.gate=none", f"{RL}.advantage=grpo(std_normalize=false)",
          f"{RL}.loss=ppo_clip(clip_low=0.2, clip_high=0.2, aggregation=token_mean)"]
@@ -28,7 +30,8 @@ EXPERIMENTS = {
     "dars": dict(
         paper="https://arxiv.org/abs/2508.13755",
         claim="more samples for hard prompts raise pass@k without loss of pass@1; full-batch epochs (DARS-B) raise both",
-        arms={"GRPO": [f"{RL}.curriculum=uniform"], "DARS": [], "DARS-B": [f"{RL}.minibatches=1", f"{RL}.epochs=2"]}, ks=[1, 8]),
+        arms={"GRPO": [f"{RL}.curriculum=uniform", f"{RL}.steps=160", f"{RL}.evaluate_every=10"], "DARS": [],
+              "DARS-B": [f"{RL}.minibatches=1", f"{RL}.epochs=2"]}, ks=[1, 8]),
     "rlep": dict(
         paper="https://arxiv.org/abs/2507.07451",
         claim="the baseline's peak in fewer updates, and a higher one (AIME-2024 38.2 to 39.9 %)",
@@ -58,31 +61,13 @@ EXPERIMENTS = {
         arms={"GRPO": [f"{RL}.algorithm=grpo", f"{RL}.kl=none"], "ReST": []}),
 }
 
-parser = argparse.ArgumentParser(add_help=False)
-parser.add_argument("name", nargs="?")
-parser.add_argument("--seeds", default="1,2,3")
-parser.add_argument("--out")
-parser.add_argument("--set", action="append", default=[])
-arguments = parser.parse_args()
-
-
 def refuse(line):
     print(f"reproduce: {line}", file=sys.stderr)
     sys.exit(2)
 
 
-if arguments.name is None:
-    print("\n".join(f"{name:30} {experiment['paper']}" for name, experiment in EXPERIMENTS.items()))
-    sys.exit(0)
-if arguments.name not in EXPERIMENTS:
-    refuse(f"no experiment '{arguments.name}'; have: {', '.join(EXPERIMENTS)}")
-experiment = EXPERIMENTS[arguments.name]
-out = arguments.out or f"runs/reproduce/{arguments.name}"
-try:
-    seeds = [int(seed) for seed in arguments.seeds.split(",")]
-except ValueError:
-    refuse(f"--seeds {arguments.seeds}: wanted whole numbers with commas between")
-RECIPE = f"recipes/papers/{arguments.name}.textproto"
+def recipe_of(name):
+    return f"recipes/papers/{name}.textproto"
 
 
 def start_of(recipe):
@@ -105,13 +90,19 @@ def is_done(run):
 
 def train(recipe, run, sets):
     if is_done(run):
-        return
+        return run
     if os.path.isdir(run):
         command = [HONE, "resume", run]
     else:
         command = [HONE, "train", recipe, "--out", run, *(part for change in sets for part in ("--set", change))]
     if subprocess.run(command, stdout=subprocess.DEVNULL).returncode != 0:
         refuse(f"'{' '.join(command)}' failed")
+    return run
+
+
+def start_for(start, seed):
+    name = os.path.basename(start).removesuffix(".textproto")
+    return train(start, f"runs/reproduce/{name}_seed{seed}", [f"seed={seed}"])
 
 
 def rows(run):
@@ -119,36 +110,37 @@ def rows(run):
         return [json.loads(line) for line in file]
 
 
-def curve(run):
-    """[(answers sampled, seconds, held-out pass@1, its mean length, row)] at each evaluation."""
-    points, samples, seconds = [], 0, 0
-    for row in rows(run):
-        samples += row["sample/count"]
-        seconds += row["time/step_s"]
-        if "eval/pass@1" in row:
-            points.append((samples, seconds, row["eval/pass@1"], row["eval/mean_tokens"], row))
-    return points
-
-
-def pass_at(model, task, ks, max_new_tokens=16):
-    command = [HONE, "eval", "--model", model, "--task", task, "--n", str(max(ks)), "--k", ",".join(map(str, ks)), "--limit", "1000",
-               "--max_new_tokens", str(max_new_tokens)]
-    line = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1]
-    return json.loads(line)
-
-
 def task_of(run):
     with open(f"{run}/recipe.textproto", encoding="utf-8") as file:
         return next(json.loads(line.split(":", 1)[1]) for line in file if line.startswith("task:"))
 
 
-def text_of(values, scale=1, digits=1):
-    """Mean and spread, the spread being half of largest less smallest."""
+Point = collections.namedtuple("Point", "samples seconds pass_at_1 tokens")  # at an evaluation; the first two since the stage began
+
+
+def curve(run):
+    points, samples, seconds = [], 0, 0
+    for row in rows(run):
+        samples += row["sample/count"]
+        seconds += row["time/step_s"]
+        if "eval/pass@1" in row:
+            points.append(Point(samples, seconds, row["eval/pass@1"], row["eval/mean_tokens"]))
+    return points
+
+
+def evaluate(run, task, ks, max_new_tokens=16):
+    command = [HONE, "eval", "--model", checkpoint(run), "--task", task, "--n", str(max(ks)), "--k", ",".join(map(str, ks)), "--limit", "1000",
+               "--max_new_tokens", str(max_new_tokens)]
+    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1])
+
+
+def spread(values, scale=1, digits=1):
+    """Mean and half of largest less smallest."""
     values = [scale * value for value in values]
     return f"{statistics.mean(values):.{digits}f} ± {(max(values) - min(values)) / 2:.{digits}f}"
 
 
-def draw(curves):
+def draw(name, curves):
     """Pass@1 over sampled answers: a line for the mean, a band from the lowest to the highest seed."""
     width, height, left, bottom = 720, 400, 60, 40
     colors = ["#555", "#c33", "#36c", "#292", "#a5a"]
@@ -159,7 +151,7 @@ def draw(curves):
     y = lambda value: height - bottom - (height - bottom - 30) * (value - low) / (high - low)
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" font-size="12">',
              f'<rect width="{width}" height="{height}" fill="white"/>',
-             f'<text x="{left}" y="18">{arguments.name}: held-out pass@1 over answers sampled, mean and range of {len(seeds)} seeds</text>']
+             f'<text x="{left}" y="18">{name}: held-out pass@1 over answers sampled, mean and range over seeds</text>']
     for i in range(5):
         value, samples = low + (high - low) * i / 4, most * i / 4
         parts.append(f'<line x1="{left}" x2="{width - 20}" y1="{y(value):.1f}" y2="{y(value):.1f}" stroke="#ddd"/>')
@@ -176,86 +168,93 @@ def draw(curves):
     return "\n".join(parts + ["</svg>"]) + "\n"
 
 
-os.makedirs(out, exist_ok=True)
+def table(head, rows_of_cells):
+    return ["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *("| " + " | ".join(cells) + " |" for cells in rows_of_cells)]
 
 
-def start_for(start, seed):
-    run = f"runs/reproduce/{os.path.basename(start).removesuffix('.textproto')}_seed{seed}"
-    train(start, run, [f"seed={seed}"])
-    return run
+def compare_arms(name, experiment, seeds, out, sets):
+    """Every arm from the same start for each seed, read where all have sampled the same number of answers."""
+    curves, runs = {}, {}
+    for seed in seeds:
+        start = checkpoint(start_for(start_of(recipe_of(name)), seed))
+        for number, (arm, changes) in enumerate(experiment["arms"].items()):
+            run = train(recipe_of(name), f"{out}/seed{seed}_arm{number}", [f"seed={seed}", f"model.path={start}", *changes, *sets])
+            curves.setdefault(arm, []).append(curve(run))
+            runs.setdefault(arm, []).append(run)
+    with open(f"{out}/plot.svg", "w", encoding="utf-8") as file:
+        file.write(draw(name, curves))
+    budget = min(points[-1].samples for arm in curves.values() for points in arm)
+    ends = {arm: [[point for point in points if point.samples <= budget][-1] for points in seeds_of] for arm, seeds_of in curves.items()}
+    baseline = next(iter(curves))
+    best = [max(point.pass_at_1 for point in points if point.samples <= budget) for points in curves[baseline]]
+    ks, metrics = experiment.get("ks", []), experiment.get("metrics", [])
+    cells = []
+    for arm, points in ends.items():
+        differences = " / ".join(f"{100 * (mine.pass_at_1 - base.pass_at_1):+.1f}" for mine, base in zip(points, ends[baseline]))
+        goals = [next((point.samples for point in points if point.pass_at_1 >= goal), None) for points, goal in zip(curves[arm], best)]
+        cells.append([arm, spread([point.pass_at_1 for point in points], 100), "" if arm == baseline else differences,
+                      f"{statistics.mean(point.samples for point in points):.0f}",
+                      " / ".join("-" if goal is None else f"{goal / 1000:.0f}k" for goal in goals),
+                      spread([point.tokens for point in points]), spread([point.seconds for point in points], 1, 0)])
+        if ks:
+            results = [evaluate(run, task_of(run), ks) for run in runs[arm]]
+            cells[-1] += [spread([result[f"pass@{k}"] for result in results], 100) for k in ks if k > 1]
+        for metric in metrics:
+            values = [statistics.mean(row[metric] for row in rows(run) if metric in row) for run in runs[arm] if any(metric in row for row in rows(run))]
+            cells[-1].append(spread(values, 1, 3) if values else "")
+    return table(["arm", "pass@1, %", "less the baseline's, by seed", "answers sampled", "answers to the baseline's best", "tokens an answer", "seconds",
+                  *(f"pass@{k} at the end, %" for k in ks if k > 1), *metrics], cells)
 
 
-def write(lines):
+def compare_searches(name, seeds, out, sets):
+    """Direct answers and searches, before and after GRPO: pass@n of as many direct answers as one search has tokens."""
+    results = {}
+    for seed in seeds:
+        starts = {"direct": start_for("recipes/papers/start.textproto", seed), "search": start_for("recipes/papers/start_search.textproto", seed)}
+        tokens = {kind: evaluate(run, task_of(run), [1], 160)["mean_tokens"] for kind, run in starts.items()}
+        n = max(1, round(tokens["search"] / tokens["direct"]))
+        for kind, start in starts.items():
+            steps = (n if kind == "direct" else 1) * SEARCH_STEPS  # as many tokens
+            trained = train(recipe_of(name), f"{out}/seed{seed}_{kind}",
+                            [f"seed={seed}", f"model.path={checkpoint(start)}", f"task={task_of(start)}", f"{RL}.steps={steps}", *sets])
+            for stage, run in (("SFT", start), ("SFT, then GRPO", trained)):
+                ks = [1, n] if kind == "direct" and n > 1 else [1]
+                result = evaluate(run, task_of(start), ks, 160)
+                results.setdefault((kind, stage), []).append((result["mean_tokens"], result["pass@1"], result[f"pass@{ks[-1]}"], ks[-1]))
+    cells = [[kind, stage, spread([v[0] for v in values]), spread([v[1] for v in values], 100), spread([v[2] for v in values], 100),
+              " / ".join(str(v[3]) for v in values)] for (kind, stage), values in results.items()]
+    return table(["answers", "training", "tokens an answer", "pass@1, %", "pass@n at the tokens of one search, %", "n by seed"], cells)
+
+
+def main():
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("name", nargs="?")
+    parser.add_argument("--seeds", default="1,2,3")
+    parser.add_argument("--out")
+    parser.add_argument("--set", action="append", default=[])
+    arguments = parser.parse_args()
+    name = arguments.name
+    if name is None:
+        print("\n".join(f"{name:30} {experiment['paper']}" for name, experiment in EXPERIMENTS.items()))
+        return
+    if name not in EXPERIMENTS:
+        refuse(f"no experiment '{name}'; have: {', '.join(EXPERIMENTS)}")
+    try:
+        seeds = [int(seed) for seed in arguments.seeds.split(",")]
+    except ValueError:
+        refuse(f"--seeds {arguments.seeds}: wanted whole numbers with commas between")
+    experiment = EXPERIMENTS[name]
+    out = arguments.out or f"runs/reproduce/{name}"
+    os.makedirs(out, exist_ok=True)
+    if "arms" in experiment:
+        lines = compare_arms(name, experiment, seeds, out, arguments.set)
+    else:
+        lines = compare_searches(name, seeds, out, arguments.set)
+    lines = [f"Paper: {experiment['paper']}. Claim: {experiment['claim']}.", "", *lines]
     with open(f"{out}/table.md", "w", encoding="utf-8") as file:
         file.write("\n".join(lines) + "\n")
     print("\n".join(lines))
 
 
-def compare_searches():
-    """Direct answers and searches before and after GRPO: pass@n with as many direct answers as one search has tokens."""
-    rows_by_arm = {}
-    for seed in seeds:
-        starts = {"direct": start_for("recipes/papers/start.textproto", seed), "search": start_for("recipes/papers/start_search.textproto", seed)}
-        tokens = {kind: pass_at(checkpoint(run), task_of(run), [1], 160)["mean_tokens"] for kind, run in starts.items()}
-        n = max(1, round(tokens["search"] / tokens["direct"]))
-        for kind, start_run in starts.items():
-            run = f"{out}/seed{seed}_{kind}"
-            steps = 100 * n if kind == "direct" else 100  # as many tokens
-            train(RECIPE, run, [f"seed={seed}", f"model.path={checkpoint(start_run)}", f"task={task_of(start_run)}", f"{RL}.steps={steps}", *arguments.set])
-            for stage, folder in (("SFT", start_run), ("SFT, then GRPO", run)):
-                ks = [1, n] if kind == "direct" and n > 1 else [1]
-                result = pass_at(checkpoint(folder), task_of(start_run), ks, 160)
-                rows_by_arm.setdefault((kind, stage), []).append((result["mean_tokens"], result["pass@1"], result[f"pass@{ks[-1]}"], ks[-1]))
-    lines = [f"Paper: {experiment['paper']}. Claim: {experiment['claim']}.", "",
-             "| answers | training | tokens an answer | pass@1, % | pass@n at the tokens of one search, % | n |", "|---|---|---|---|---|---|"]
-    for (kind, stage), values in rows_by_arm.items():
-        lines.append(f"| {kind} | {stage} | {text_of([v[0] for v in values])} | {text_of([v[1] for v in values], 100)} | "
-                     f"{text_of([v[2] for v in values], 100)} | {' / '.join(str(v[3]) for v in values)} |")
-    write(lines)
-
-
-if arguments.name == "backtrack":
-    compare_searches()
-    sys.exit(0)
-curves, lasts = {}, {}
-start = start_of(RECIPE)
-for seed in seeds:
-    sft = start_for(start, seed)
-    for number, (arm, sets) in enumerate(experiment["arms"].items()):
-        run = f"{out}/seed{seed}_arm{number}"
-        train(RECIPE, run, [f"seed={seed}", f"model.path={checkpoint(sft)}", *sets, *arguments.set])
-        curves.setdefault(arm, []).append(curve(run))
-        lasts.setdefault(arm, []).append(run)
-
-budget = min(run[-1][0] for runs in curves.values() for run in runs)
-baseline = next(iter(curves))
-at_budget = {arm: [[point for point in run if point[0] <= budget][-1] for run in runs] for arm, runs in curves.items()}
-best = [max(point[2] for point in run if point[0] <= budget) for run in curves[baseline]]
-
-
-def reached(run, goal):
-    """Answers until the curve first reaches the baseline's best within the budget."""
-    return next((point[0] for point in run if point[2] >= goal), None)
-
-
-ks, extra = experiment.get("ks", []), experiment.get("metrics", [])
-head = ["arm", "pass@1, %", "less the baseline's, by seed", "answers sampled", "answers to the baseline's best", "tokens an answer", "seconds"]
-head += [f"pass@{k}, %" for k in ks if k > 1] + extra
-lines = [f"Paper: {experiment['paper']}. Claim: {experiment['claim']}.", "",
-         "| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-for arm, points in at_budget.items():
-    differences = " / ".join(f"{100 * (mine[2] - base[2]):+.1f}" for mine, base in zip(points, at_budget[baseline]))
-    goals = [reached(run, goal) for run, goal in zip(curves[arm], best)]
-    goal_text = " / ".join("-" if goal is None else f"{goal / 1000:.0f}k" for goal in goals)
-    cells = [arm, text_of([p[2] for p in points], 100), "" if arm == baseline else differences, f"{statistics.mean(p[0] for p in points):.0f}", goal_text,
-             text_of([p[3] for p in points]), text_of([p[1] for p in points], 1, 0)]
-    if ks:
-        results = [pass_at(checkpoint(run), task_of(run), ks) for run in lasts[arm]]
-        cells += [text_of([result[f"pass@{k}"] for result in results], 100) for k in ks if k > 1]
-    for name in extra:
-        values = [statistics.mean(row[name] for row in rows(run) if name in row) for run in lasts[arm] if any(name in row for row in rows(run))]
-        cells.append(text_of(values, 1, 3) if values else "")
-    lines.append("| " + " | ".join(cells) + " |")
-with open(f"{out}/plot.svg", "w", encoding="utf-8") as file:
-    file.write(draw(curves))
-write(lines)
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,7 @@
 """Quota preference pairs: what a batch answers briefly and rightly is preferred to what is said at length alone."""
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -34,6 +35,7 @@ done = subprocess.run([*script, "--verifier", "exakt"], capture_output=True, tex
 assert done.returncode == 1 and "exakt" in done.stderr and "Traceback" not in done.stderr, done.stderr
 
 # The output of hone eval is what the script reads.
+shutil.rmtree("model", ignore_errors=True)
 train("model", "stage[0].steps=40", "stage[1].steps=1", "evaluation.prompts=0")
 task = "countdown(numbers=2, high=9, target_high=30)"
 for name, spec, limit in (("single", task, 20), ("batched", f'batched(task="{task}", questions=2)', 10)):
