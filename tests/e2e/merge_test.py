@@ -114,11 +114,11 @@ assert floats(merge("nothing", BASE, TUNED, "--scale", 0)[0]) == base
 
 # What is stored as bfloat16 goes in exactly and comes out in either type.
 hone("export", "--run", "run", "--output", "models/halves", "--dtype", "bfloat16")
-halves, _ = merge("halves", BASE, "models/halves", "--keep", 1, "--dtype", "bfloat16")
+halves, _ = merge("halves", BASE, "models/halves", "--keep", 1, "--scale", 1, "--dtype", "bfloat16")
 assert files_below(halves) == files_below("models/halves")
 assert all(sha256(f"{halves}/{path}") == sha256(f"models/halves/{path}") for path in files_below(halves))
 rounded = array.array("f", b"".join(b"\0\0" + split("models/halves")[1][2 * i:2 * i + 2] for i in range(COUNT)))
-assert floats(merge("widened", BASE, "models/halves", "--keep", 0.1)[0]) == expected(base, rounded, 0.1, 1)[0]
+assert floats(merge("widened", BASE, "models/halves", "--keep", 0.1, "--scale", 1)[0]) == expected(base, rounded, 0.1, 1)[0]
 
 # ---- What is refused ----
 SHORT = ("stage[0].steps=6", "stage[1].steps=2", "evaluation.prompts=0")
