@@ -81,6 +81,11 @@ absl::StatusOr<bool> ReadTokenizerOptions(Spec& spec) {
   return true;
 }
 
+absl::StatusOr<std::unique_ptr<Shaper>> NewNoShaper(Spec& spec) {
+  HONE_RETURN_IF_ERROR(spec.Finish());
+  return std::unique_ptr<Shaper>();
+}
+
 absl::StatusOr<std::unique_ptr<Gate>> NewNoGate(Spec& spec) {
   HONE_RETURN_IF_ERROR(spec.Finish());
   return std::unique_ptr<Gate>();

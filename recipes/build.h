@@ -23,8 +23,8 @@ absl::StatusOr<std::unique_ptr<Verifier>> BuildVerifier(absl::string_view spec, 
 // Null for "none".
 absl::StatusOr<std::unique_ptr<Drafter>> BuildDrafter(absl::string_view spec, std::string* resolved = nullptr);
 absl::StatusOr<std::unique_ptr<Curriculum>> BuildCurriculum(absl::string_view spec, std::string* resolved = nullptr);
+// Null for "none", all three.
 absl::StatusOr<std::unique_ptr<Shaper>> BuildShaper(absl::string_view spec, std::string* resolved = nullptr);
-// Null for "none", both.
 absl::StatusOr<std::unique_ptr<Gate>> BuildGate(absl::string_view spec, std::string* resolved = nullptr);
 absl::StatusOr<std::unique_ptr<Composer>> BuildComposer(absl::string_view spec, std::string* resolved = nullptr);
 absl::StatusOr<std::unique_ptr<Advantage>> BuildAdvantage(absl::string_view spec, std::string* resolved = nullptr);

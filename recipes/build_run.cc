@@ -105,7 +105,7 @@ absl::Status BuildRollout(const RecipeLocations& locations, const std::string& p
   for (int i = 0; i < recipe.shaper_size(); ++i) {
     HONE_BUILD_AT(std::unique_ptr<Shaper> shaper, absl::StrCat(path, ".shaper[", i, "]"),
                   BuildShaper(recipe.shaper(i), recipe.mutable_shaper(i)));
-    stage.shapers.push_back(std::move(shaper));
+    if (shaper != nullptr) stage.shapers.push_back(std::move(shaper));
   }
   HONE_BUILD_AT(stage.gate, path + ".gate", BuildGate(recipe.gate(), recipe.mutable_gate()));
   stage.max_staleness = recipe.max_staleness();
@@ -140,7 +140,6 @@ absl::StatusOr<Stage> BuildStage(const RecipeLocations& locations, const std::st
   if (is_rl) {
     HONE_BUILD_AT(stage.composer, path + ".composer", BuildComposer(recipe.composer(), recipe.mutable_composer()));
     total_steps *= int64_t{recipe.minibatches()} * recipe.epochs();
-    if (stage.composer != nullptr) total_steps *= stage.composer->max_batches();
   }
   HONE_BUILD_AT(stage.schedule, path + ".schedule",
                 BuildSchedule(recipe.schedule(), recipe.learning_rate(), total_steps, recipe.mutable_schedule()));
@@ -188,11 +187,33 @@ absl::Status CheckTask(const RecipeLocations& locations, const proto::Recipe& re
     return At(locations, "task", InputError("the task '", recipe.task(), "' holds no training prompts"));
   }
   for (int i = 0; i < recipe.stage_size(); ++i) {
+    const auto size = task.Size(Split::kTrain);
+    if (recipe.stage(i).kind() == proto::Stage::RL && size &&
+        *size < static_cast<uint64_t>(recipe.stage(i).prompts_per_step())) {
+      return At(locations, absl::StrCat("stage[", i, "].prompts_per_step"),
+                InputError("'prompts_per_step' is ", recipe.stage(i).prompts_per_step(), ", but the task holds ", *size,
+                           " training prompts, and one asked twice in a step gets the same answers"));
+    }
     if (recipe.stage(i).kind() != proto::Stage::SFT) continue;
     if (task.Demonstration(task.At(Split::kTrain, 0)).has_value()) continue;
     return At(
         locations, absl::StrCat("stage[", i, "].kind"),
         InputError("the task '", recipe.task(), "' has no demonstrations, which a stage of kind SFT learns from"));
+  }
+  return absl::OkStatus();
+}
+
+// What remembers prompts meets them again.
+absl::Status CheckMemories(const RecipeLocations& locations, const Task& task, const std::vector<Stage>& stages) {
+  if (task.Size(Split::kTrain)) return absl::OkStatus();
+  for (size_t i = 0; i < stages.size(); ++i) {
+    const char* field = stages[i].curriculum != nullptr && stages[i].curriculum->remembers_prompts() ? "curriculum"
+                        : stages[i].composer != nullptr && stages[i].composer->remembers_prompts()   ? "composer"
+                                                                                                     : nullptr;
+    if (field == nullptr) continue;
+    return At(locations, absl::StrCat("stage[", i, "].", field),
+              InputError("'", field, "' remembers prompts, but the task makes new ones for ever; give it a number of ",
+                         "them, such as countdown(problems=2000)"));
   }
   return absl::OkStatus();
 }
@@ -249,6 +270,7 @@ absl::StatusOr<RunOptions> BuildRun(const LoadedRecipe& loaded) {
     options.stages.push_back(std::move(stage));
   }
   HONE_RETURN_IF_ERROR(CheckLora(locations, recipe, options.stages));
+  HONE_RETURN_IF_ERROR(CheckMemories(locations, *options.task, options.stages));
 
   proto::Evaluation& evaluation = *recipe.mutable_evaluation();
   HONE_RETURN_IF_ERROR(ResolveEvaluationPrompts(locations, *options.task, evaluation));

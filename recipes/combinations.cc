@@ -54,6 +54,10 @@ class Checker {
       return Error("composer", "composer '", composer, "' may bring back samples whose values were told by an older ",
                    "value model; leave one of the two out");
     }
+    if (stage_.composer->ranks_answers() && advantage_ == "tree") {
+      return Error("composer", "composer '", composer, "' ranks answers by one advantage each, but advantage 'tree' ",
+                   "gives each stretch of an answer its own; leave one of the two out");
+    }
     if (stage_.composer->max_batches() > 1 && AsksForReference(stage_)) {
       return Error("composer", "composer '", composer, "' brings back samples that no reference has scored, which ",
                    stage_.loss->needs_reference() ? "the loss" : "kl", " asks for; leave one of the two out");

@@ -147,7 +147,8 @@ absl::StatusOr<std::string> SetByPath(absl::string_view path, const std::string&
     if (part.index.has_value() && !field->is_repeated())
       return InputError("'", part.name, "' is no list; leave out [...]");
     if (!part.index.has_value() && field->is_repeated()) {
-      return InputError("'", part.name, "' is a list; write ", part.name, "[0] or the name in brackets");
+      return InputError("'", part.name, "' is a list; write ", part.name, "[0]",
+                        is_message ? " or the name in brackets" : "");
     }
     if (is_message && is_last) {
       return InputError("'", part.name, "' holds fields; name one of them, such as ", path, ".",

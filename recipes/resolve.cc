@@ -147,7 +147,7 @@ class Resolver {
       const auto* reflection = message.GetReflection();
       if (field->is_repeated() ? reflection->FieldSize(message, field) == 0 : !reflection->HasField(message, field))
         continue;
-      return Error(absl::StrCat(parent, ".", name), "'", name, "' ", reason);
+      return Error(absl::StrCat(parent, ".", name, field->is_repeated() ? "[0]" : ""), "'", name, "' ", reason);
     }
     return absl::OkStatus();
   }

@@ -2,7 +2,6 @@
 // and may learn from what the policy made of them.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -49,11 +48,14 @@ struct PredictorOptions {
 class Curriculum {
  public:
   virtual ~Curriculum() = default;
+  // Whether it knows prompts again, which an endless task never asks twice.
+  virtual bool remembers_prompts() const { return false; }
 
   // Candidates offered for each prompt wanted, at least 1.
   virtual int64_t candidates_per_prompt() const { return 1; }
   // `count` different indexes into `candidates` (at least as many), in the order in which they are asked. `random` is this call's own.
-  virtual std::vector<size_t> Choose(std::span<const Prompt> candidates, size_t count, RandomSequence& random) = 0;
+  // Unless a curriculum chooses otherwise, the first ones.
+  virtual std::vector<size_t> Choose(std::span<const Prompt> candidates, size_t count, RandomSequence& random);
 
   // After `stage` rounds of more samples (0: none so far), how many more the group shall get; 0 for none. Called until no group gets any.
   virtual int32_t MoreSamples(const Group& /*group*/, int /*stage*/) const { return 0; }

@@ -99,6 +99,11 @@ void ExplainStage(const Stage& stage, const Lengths& lengths, std::string& text)
                         stage.name, stage.steps, stage.prompts_per_step, stage.samples_per_prompt, samples,
                         answers == samples ? "" : absl::StrFormat(" and %d greedy answers", answers - samples),
                         answers * stage.max_new_tokens, stage.minibatches, stage.minibatches == 1 ? "" : "s");
+  if (stage.gate != nullptr && stage.gate->max_rounds() > 1) {
+    absl::StrAppendFormat(&text,
+                          "#   groups that the gate leaves out are replaced: up to %d rounds of as many samples\n",
+                          stage.gate->max_rounds());
+  }
 }
 
 }  // namespace

@@ -3,13 +3,14 @@ import argparse
 import collections
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
 
 HONE = os.environ.get("HONE_BINARY", "build/hone")
 RL = "stage[0]"
-SEARCH_STEPS = 60  # of GRPO on searches, in `backtrack`
+SEARCH_STEPS = 40  # of GRPO on searches, in `backtrack`
 
 PLAIN = [f"{RL}.algorithm=grpo", f"{RL}.gate=none", f"{RL}.advantage=grpo(std_normalize=false)",
          f"{RL}.loss=ppo_clip(clip_low=0.2, clip_high=0.2, aggregation=token_mean)"]
@@ -26,7 +27,7 @@ EXPERIMENTS = {
         claim="intermediate prompts found 12.1 to 16.9 times faster than by rollouts, at equal quality",
         arms={"GRPO": [f"{RL}.curriculum=uniform"], "filtering by rollouts": [f"{RL}.curriculum=uniform", f"{RL}.gate=difficulty(low=0.25, high=0.75)", f"{RL}.steps=50", f"{RL}.evaluate_every=5"],
               "prompt curriculum": []},
-        metrics=["curriculum/value_explained_variance", "time/choose_s"]),
+        costs=True),
     "dars": dict(
         paper="https://arxiv.org/abs/2508.13755",
         claim="more samples for hard prompts raise pass@k without loss of pass@1; full-batch epochs (DARS-B) raise both",
@@ -47,7 +48,7 @@ EXPERIMENTS = {
     "rapid": dict(
         paper="https://arxiv.org/abs/2510.03515",
         claim="11 to 34 % less time at equal or better accuracy",
-        arms={"GRPO": [f"{RL}.algorithm=dr_grpo", f"{RL}.minibatches=1", f"{RL}.prompts_per_step=64", f"{RL}.steps=480"], "RAPID": []}),
+        arms={"GRPO": [f"{RL}.algorithm=dr_grpo", f"{RL}.minibatches=1", f"{RL}.prompts_per_step=64", f"{RL}.steps=320", f"{RL}.evaluate_every=20"], "RAPID": []}),
     "shuffle_r1": dict(
         paper="https://arxiv.org/abs/2508.05612",
         claim="GRPO's result with half of the steps",
@@ -77,24 +78,34 @@ def start_of(recipe):
 
 
 def checkpoint(run):
+    """The newest whole one, or None."""
     folder = f"{run}/checkpoints"
-    return f"{folder}/{sorted(os.listdir(folder))[-1]}"
+    names = [name for name in os.listdir(folder) if re.fullmatch(r"step_\d+", name)] if os.path.isdir(folder) else []
+    return f"{folder}/{max(names)}" if names else None
 
 
 def is_done(run):
-    if not os.path.isdir(f"{run}/checkpoints") or not os.listdir(f"{run}/checkpoints"):
+    if checkpoint(run) is None:
         return False
     with open(f"{checkpoint(run)}/state/run.json", encoding="utf-8") as file:
         return json.load(file)["finished"]
 
 
 def train(recipe, run, sets):
+    """A run of the recipe with these changes; one that is there must have been made with the same."""
+    made_with = json.dumps([recipe, *sets])
+    if os.path.isdir(run):
+        with open(f"{run}.settings.json", encoding="utf-8") as file:
+            if file.read() != made_with:
+                refuse(f"{run} was made with other settings; remove it, or choose another --out")
     if is_done(run):
         return run
     if os.path.isdir(run):
         command = [HONE, "resume", run]
     else:
         command = [HONE, "train", recipe, "--out", run, *(part for change in sets for part in ("--set", change))]
+        with open(f"{run}.settings.json", "w", encoding="utf-8") as file:
+            file.write(made_with)
     if subprocess.run(command, stdout=subprocess.DEVNULL).returncode != 0:
         refuse(f"'{' '.join(command)}' failed")
     return run
@@ -126,6 +137,11 @@ def curve(run):
         if "eval/pass@1" in row:
             points.append(Point(samples, seconds, row["eval/pass@1"], row["eval/mean_tokens"]))
     return points
+
+
+def choosing_cost(run):
+    """Seconds a step to find the prompts that train: those of the curriculum, and of the rollouts that a gate throws away."""
+    return statistics.mean(row["time/choose_s"] + (row["time/generate_s"] + row["time/verify_s"]) * (1 - row.get("gate/kept", 1)) for row in rows(run))
 
 
 def evaluate(run, task, ks, max_new_tokens=16):
@@ -184,10 +200,10 @@ def compare_arms(name, experiment, seeds, out, sets):
     with open(f"{out}/plot.svg", "w", encoding="utf-8") as file:
         file.write(draw(name, curves))
     budget = min(points[-1].samples for arm in curves.values() for points in arm)
-    ends = {arm: [[point for point in points if point.samples <= budget][-1] for points in seeds_of] for arm, seeds_of in curves.items()}
+    ends = {arm: [[point for point in points if point.samples <= max(budget, points[0].samples)][-1] for points in seeds_of] for arm, seeds_of in curves.items()}
     baseline = next(iter(curves))
     best = [max(point.pass_at_1 for point in points if point.samples <= budget) for points in curves[baseline]]
-    ks, metrics = experiment.get("ks", []), experiment.get("metrics", [])
+    ks = experiment.get("ks", [])
     cells = []
     for arm, points in ends.items():
         differences = " / ".join(f"{100 * (mine.pass_at_1 - base.pass_at_1):+.1f}" for mine, base in zip(points, ends[baseline]))
@@ -199,11 +215,10 @@ def compare_arms(name, experiment, seeds, out, sets):
         if ks:
             results = [evaluate(run, task_of(run), ks) for run in runs[arm]]
             cells[-1] += [spread([result[f"pass@{k}"] for result in results], 100) for k in ks if k > 1]
-        for metric in metrics:
-            values = [statistics.mean(row[metric] for row in rows(run) if metric in row) for run in runs[arm] if any(metric in row for row in rows(run))]
-            cells[-1].append(spread(values, 1, 3) if values else "")
+        if experiment.get("costs"):
+            cells[-1].append(spread([choosing_cost(run) for run in runs[arm]], 1000))
     return table(["arm", "pass@1, %", "less the baseline's, by seed", "answers sampled", "answers to the baseline's best", "tokens an answer", "seconds",
-                  *(f"pass@{k} at the end, %" for k in ks if k > 1), *metrics], cells)
+                  *(f"pass@{k} at the end, %" for k in ks if k > 1), *(["ms of choosing a step"] if "costs" in experiment else [])], cells)
 
 
 def compare_searches(name, seeds, out, sets):

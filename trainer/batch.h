@@ -20,7 +20,8 @@ struct TrainSample {
   const std::vector<float>* values = nullptr;      // of the value model before the step, and what it shall learn
   const std::vector<float>* returns = nullptr;
   PolicyVersion policy_version = 0;
-  float weight = 1;  // in distillation
+  bool is_correct = false;  // by its verdict
+  float weight = 1;         // in distillation
 };
 
 struct TrainGroup {

@@ -25,16 +25,21 @@ class Composer {
   virtual ~Composer() = default;
   // Whether batches hold samples of earlier steps, which a loss without ratios gets wrong.
   virtual bool mixes_policies() const { return false; }
+  // Whether it knows prompts again, which an endless task never asks twice.
+  virtual bool remembers_prompts() const { return false; }
+  // Whether it ranks whole answers, so that their tokens have to have one advantage.
+  virtual bool ranks_answers() const { return false; }
+  // An input error where what it holds does not fit a model of so many tokens and positions.
+  virtual absl::Status Check(int32_t /*vocab_size*/, int64_t /*positions*/) const { return absl::OkStatus(); }
   // Before advantages: adds earlier samples to the step's groups, or whole groups behind them, and remembers new ones. What it adds has a verdict, and
   // the log-probabilities under the policy that sampled it, so that ratios are right.
   virtual void Blend(const ComposerStep& /*step*/, std::vector<Group>& /*groups*/, Metrics& /*metrics*/) {}
-  // After: batches of groups with advantages, out of the step's; samples may repeat. Each batch is trained as a step's groups would be, in the stage's
-  // minibatches and epochs. Pointers lead into the step's groups or into the composer, where they last until the next call.
+  // After: at least one batch of groups with advantages, out of the step's; samples may repeat. Each batch is trained as a step's groups would be, in the
+  // stage's minibatches and epochs; a learning-rate schedule goes on with the first alone. Pointers lead into the step's groups or into the composer, where they last until the next call.
   virtual std::vector<std::vector<TrainGroup>> Compose(const ComposerStep& /*step*/, std::vector<TrainGroup> groups,
                                                        Metrics& /*metrics*/) {
     return {std::move(groups)};
   }
-  // Batches of a step, at most; learning-rate schedules count with it.
   virtual int64_t max_batches() const { return 1; }
 
   // What it remembers, as a file; nothing where it remembers nothing. Load refuses a damaged file in one line.

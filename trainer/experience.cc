@@ -62,7 +62,8 @@ std::vector<TrainGroup> TrainedGroups(const Advantage& advantage, GroupsTaken ta
                                    .advantages = &sample.advantages,
                                    .values = has_returns ? &sample.values : nullptr,
                                    .returns = has_returns ? &sample.returns : nullptr,
-                                   .policy_version = sample.policy_version});
+                                   .policy_version = sample.policy_version,
+                                   .is_correct = *sample.verdict.score >= kCorrectScore});
     }
     if (carries_gradient || (taken == GroupsTaken::kWithVerdict && !candidate.samples.empty()))
       trained.push_back(std::move(candidate));

@@ -4,8 +4,6 @@
 #include <chrono>
 #include <cmath>
 
-#include "rollout/group_store.h"
-
 namespace hone {
 namespace {
 
@@ -33,31 +31,42 @@ void Append(Rollout more, Rollout& sum) {
 
 }  // namespace
 
+void ShapeRewards(const Stage& stage, Group& group) {
+  for (Sample& sample : group.samples) sample.shaping = 0;
+  if (group.greedy) group.greedy->shaping = 0;
+  for (const auto& shaper : stage.shapers) shaper->Shape(stage.max_new_tokens, group);
+}
+
 GroupSource::GroupSource(const Stage& stage, const Collector& collector, PromptStream next_prompt,
                          std::optional<uint64_t> most_prompts)
     : stage_(stage), collector_(collector), next_prompt_(std::move(next_prompt)), most_prompts_(most_prompts) {}
 
-absl::StatusOr<std::vector<Prompt>> GroupSource::ChoosePrompts(size_t count, RandomSequence random) const {
-  size_t offered = count * static_cast<size_t>(stage_.curriculum->candidates_per_prompt());
-  if (most_prompts_) offered = std::max(count, std::min<size_t>(offered, *most_prompts_));
+absl::StatusOr<std::vector<Prompt>> GroupSource::ChoosePrompts(size_t count, RandomSequence random,
+                                                               std::set<uint64_t>& asked) const {
+  const size_t offered = count * static_cast<size_t>(stage_.curriculum->candidates_per_prompt());
   std::vector<Prompt> candidates;
-  for (size_t i = 0; i < offered; ++i) {
+  for (uint64_t drawn = 0; candidates.size() < offered && drawn < most_prompts_.value_or(UINT64_MAX); ++drawn) {
     HONE_ASSIGN_OR_RETURN(Prompt prompt, next_prompt_());
-    candidates.push_back(std::move(prompt));
+    if (!asked.contains(prompt.key)) candidates.push_back(std::move(prompt));
   }
   std::vector<Prompt> chosen;
-  for (const size_t index : stage_.curriculum->Choose(candidates, count, random))
+  for (const size_t index : stage_.curriculum->Choose(candidates, std::min(count, candidates.size()), random)) {
+    asked.insert(candidates[index].key);
     chosen.push_back(std::move(candidates[index]));
+  }
   return chosen;
 }
 
 absl::Status GroupSource::Sample(size_t count, const GenerationOptions& generation, Rollout& rollout,
-                                 double& choose_s) const {
+                                 Asking& asking) const {
   const Clock::time_point start = Clock::now();
-  HONE_ASSIGN_OR_RETURN(std::vector<Prompt> prompts,
-                        ChoosePrompts(count, {generation.seed, RandomStream::kOrder,
-                                              generation.step * kStreamsPerStep + rollout.groups.size()}));
-  choose_s += SecondsSince(start);
+  HONE_ASSIGN_OR_RETURN(
+      std::vector<Prompt> prompts,
+      ChoosePrompts(count,
+                    {generation.seed, RandomStream::kOrder, generation.step * kStreamsPerStep + rollout.groups.size()},
+                    asking.keys));
+  asking.choose_s += SecondsSince(start);
+  if (prompts.empty()) return absl::OkStatus();
   const bool compares = stage_.advantage != nullptr && stage_.advantage->needs() == AdvantageNeeds::kGreedy;
   HONE_ASSIGN_OR_RETURN(
       Rollout round, collector_.Collect(std::move(prompts), static_cast<int32_t>(stage_.samples_per_prompt), generation,
@@ -69,11 +78,13 @@ absl::Status GroupSource::Sample(size_t count, const GenerationOptions& generati
     HONE_RETURN_IF_ERROR(collector_.CollectMore(more, generation, round));
   }
   std::vector<std::vector<Branch>> branches;
+  const Clock::time_point branching = Clock::now();
   for (const Group& group : round.groups) branches.push_back(stage_.curriculum->Branches(group));
+  asking.choose_s += SecondsSince(branching);
   HONE_RETURN_IF_ERROR(collector_.CollectBranches(branches, generation, round));
   for (Group& group : round.groups) {
     group.step = static_cast<int64_t>(generation.step);
-    for (const auto& shaper : stage_.shapers) shaper->Shape(stage_.max_new_tokens, group);
+    ShapeRewards(stage_, group);
   }
   Append(std::move(round), rollout);
   return absl::OkStatus();
@@ -90,25 +101,22 @@ absl::StatusOr<GatheredGroups> GroupSource::Gather(const GenerationOptions& gene
   std::vector<Group>& sampled = gathered.rollout.groups;
   std::vector<size_t> kept;  // of sampled
   int64_t rounds = 0;
-  double choose_s = 0;
+  Asking asking;
   const int64_t max_rounds = stage_.gate != nullptr ? stage_.gate->max_rounds() : 1;
   while (waited + kept.size() < wanted && rounds < max_rounds) {
     const size_t first = sampled.size();
-    size_t most = wanted;
-    if (most_prompts_ && rounds > 0)
-      most = std::min<size_t>(most, *most_prompts_ - std::min<size_t>(first, *most_prompts_));
-    if (most == 0) break;
     ++rounds;
     HONE_RETURN_IF_ERROR(
-        Sample(ToAsk(wanted - waited - kept.size(), kept.size(), first, most), generation, gathered.rollout, choose_s));
+        Sample(ToAsk(wanted - waited - kept.size(), kept.size(), first, wanted), generation, gathered.rollout, asking));
     for (size_t i = first; i < sampled.size(); ++i) {
       if (stage_.gate == nullptr || stage_.gate->Keeps(sampled[i])) kept.push_back(i);
     }
+    if (sampled.size() == first) break;  // the task has no other prompt
   }
   HONE_RETURN_IF_ERROR(inspect(gathered.rollout));
   const Clock::time_point start = Clock::now();
   HONE_RETURN_IF_ERROR(stage_.curriculum->Learn(sampled, metrics));
-  metrics.Set("time/choose_s", choose_s + SecondsSince(start));
+  metrics.Set("time/choose_s", asking.choose_s + SecondsSince(start));
 
   if (stage_.gate != nullptr) {
     metrics.Set("gate/rounds", static_cast<double>(rounds));
@@ -130,17 +138,14 @@ absl::StatusOr<GatheredGroups> GroupSource::Gather(const GenerationOptions& gene
   }
   sampled = std::move(others);
   waiting.clear();
-  if (stage_.max_staleness > 0) {
-    for (Group& group : later) Compact(group);
-    waiting = std::move(later);
-  }
+  if (stage_.max_staleness > 0) waiting = std::move(later);
   if (stage_.gate != nullptr) {
     metrics.Set("gate/missing", static_cast<double>(wanted - gathered.trained.size()));
     if (gathered.trained.size() < wanted) {
-      gathered.missing =
-          absl::StrCat("the gate kept fewer than prompts_per_step ", wanted, " groups of all that ", max_rounds,
-                       " rounds sampled; such steps train on what there is (gate/missing counts); widen the gate, or ",
-                       "raise its max_rounds");
+      gathered.missing = absl::StrCat(
+          "the gate kept fewer than prompts_per_step ", wanted, " groups in up to ", max_rounds,
+          " rounds, or of all prompts of the task; such steps train on what there is (gate/missing counts); ",
+          "widen the gate, or raise its max_rounds");
     }
     if (stage_.max_staleness > 0) metrics.Set("gate/waiting", static_cast<double>(waiting.size()));
   }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,9 @@ struct GatheredGroups {
   std::vector<Group> trained;  // those that waited first; at most Stage::prompts_per_step
   std::string missing;         // what to tell where the gate kept too few in all of its rounds, else empty
 };
+
+// The stage's shapers in their order, on rewards as the verifier gave them.
+void ShapeRewards(const Stage& stage, Group& group);
 
 class GroupSource {
  public:
@@ -36,9 +40,15 @@ class GroupSource {
                                         const Inspect& inspect, Metrics& metrics) const;
 
  private:
-  absl::StatusOr<std::vector<Prompt>> ChoosePrompts(size_t count, RandomSequence random) const;
+  // What a step has asked so far.
+  struct Asking {
+    std::set<uint64_t> keys;  // of prompts: asked again in the same step, a prompt would get the same answers
+    double choose_s = 0;
+  };
+  absl::StatusOr<std::vector<Prompt>> ChoosePrompts(size_t count, RandomSequence random,
+                                                    std::set<uint64_t>& asked) const;
   // Asks for `count` prompts and adds them to the rollout, shaped.
-  absl::Status Sample(size_t count, const GenerationOptions& generation, Rollout& rollout, double& choose_s) const;
+  absl::Status Sample(size_t count, const GenerationOptions& generation, Rollout& rollout, Asking& asking) const;
 
   const Stage& stage_;
   const Collector& collector_;

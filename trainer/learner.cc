@@ -105,7 +105,7 @@ UpdateStats Learner::Update(std::span<const TrainGroup> groups, PolicyVersion po
 
   stats.grad_norm = GradientNorm();
   if (stats.gradient_norms) stats.gradient_norms->big_sq = stats.grad_norm * stats.grad_norm;
-  stats.learning_rate = stage_.schedule.At(optimizer_.steps());
+  stats.learning_rate = stage_.schedule.At(optimizer_.steps() - extra_updates_);
   stats.applied = std::isfinite(stats.grad_norm);
   if (stats.applied) {
     const bool clip = stage_.max_grad_norm > 0 && stats.grad_norm > stage_.max_grad_norm;

@@ -56,6 +56,9 @@ class Learner {
   // learner, and samples have values and returns.
   void UseValueModel(ValueModel* value_model) { value_model_ = value_model; }
 
+  // So many of its optimizer steps do not count for the schedule.
+  void set_extra_updates(int64_t extra_updates) { extra_updates_ = extra_updates; }
+
   // Of the KL divergence from the reference in the loss; begins at the stage's.
   void set_kl_coef(double kl_coef) { kl_coef_ = kl_coef; }
 
@@ -80,6 +83,7 @@ class Learner {
   ValueModel* value_model_ = nullptr;
   double kl_coef_;
   double mismatched_kl_ = 0;
+  int64_t extra_updates_ = 0;
 };
 
 }  // namespace hone

@@ -55,6 +55,7 @@ void AddGreedyMetrics(const std::vector<Group>& groups, Metrics& metrics) {
 
 // Counts of a rollout, before anything is left out.
 void AddRolloutMetrics(const Rollout& rollout, Metrics& metrics) {
+  if (rollout.groups.empty()) return;  // groups that waited were enough
   double sum = 0, squares = 0, scored = 0, samples = 0, tokens = 0, longest = 0, truncated = 0;
   double solved_none = 0, solved_all = 0;
   std::vector<std::pair<std::string, std::pair<double, double>>> parts;  // name -> (sum, count)

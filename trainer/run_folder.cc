@@ -61,6 +61,7 @@ absl::Status WriteRunState(const std::string& checkpoint, const RunState& state)
                      {"policy_version", state.policy_version},
                      {"next_prompt", state.next_prompt},
                      {"skipped_updates", state.skipped_updates},
+                     {"extra_updates", state.extra_updates},
                      {"finished", state.finished}};
   return WriteFile(checkpoint + "/state/run.json", json.dump(2) + "\n");
 }
@@ -79,6 +80,7 @@ absl::StatusOr<RunState> ReadRunState(const std::string& checkpoint) {
                  number("policy_version"),
                  static_cast<uint64_t>(number("next_prompt")),
                  std::max<int64_t>(0, number("skipped_updates")),
+                 std::max<int64_t>(0, number("extra_updates")),
                  false};
   const bool whole = number("format") == 1 && state.step >= 0 && state.stage >= 0 && state.stage_step >= 0 &&
                      state.optimizer_steps >= 0 && state.policy_version >= 0 && number("next_prompt") >= 0 &&
@@ -186,12 +188,13 @@ double MeanOf(const std::vector<float>& values) {
 
 }  // namespace
 
-absl::Status RunFolder::WriteSamples(int64_t step, std::span<const Group> trained, std::span<const Group> others) {
+absl::Status RunFolder::WriteSamples(int64_t step, std::initializer_list<std::span<const Group>> lists) {
   std::vector<const Group*> groups;
-  for (const Group& group : trained) {
-    if (group.step == step) groups.push_back(&group);
+  for (const std::span<const Group> list : lists) {
+    for (const Group& group : list) {
+      if (group.step == step) groups.push_back(&group);
+    }
   }
-  for (const Group& group : others) groups.push_back(&group);
   std::string lines;
   for (const Group* written : groups) {
     const Group& group = *written;

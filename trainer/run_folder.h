@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <fstream>
+#include <initializer_list>
 #include <optional>
 #include <span>
 #include <string>
@@ -24,6 +25,7 @@ struct RunState {
   PolicyVersion policy_version = 0;
   uint64_t next_prompt = 0;     // index of the next training prompt of the task
   int64_t skipped_updates = 0;  // in a row, the last ones
+  int64_t extra_updates = 0;    // of optimizer_steps, those that the learning-rate schedule does not count
   bool finished = false;
 };
 
@@ -46,9 +48,8 @@ class RunFolder {
   absl::Status TruncateAfter(int64_t step);
 
   absl::Status AppendMetrics(const Metrics& metrics);
-  // samples/step_N.jsonl: every sample of a step, with prompt, text, score and reason: groups that train, but for those of earlier steps, and the
-  // others that were sampled.
-  absl::Status WriteSamples(int64_t step, std::span<const Group> trained, std::span<const Group> others);
+  // samples/step_N.jsonl: every sample of a step, with prompt, text, score and reason; groups of earlier steps are left out.
+  absl::Status WriteSamples(int64_t step, std::initializer_list<std::span<const Group>> groups);
   // A line with the time in log.txt.
   void Log(const std::string& line);
   // Takes a new run back in which no step was done: its files go, and the folder if Create made it. Nothing follows this call.

@@ -15,6 +15,13 @@ constexpr char kWaiting[] = "/state/waiting.groups";
 
 }  // namespace
 
+absl::Status CheckFits(const Stage& stage, const ModelConfig& model) {
+  HONE_RETURN_IF_ERROR(CheckValueLayers(stage.value_model, model.layers));
+  HONE_RETURN_IF_ERROR(CheckReference(stage.reference, model.vocab_size));
+  return stage.composer != nullptr ? stage.composer->Check(model.vocab_size, model.max_position_embeddings)
+                                   : absl::OkStatus();
+}
+
 absl::StatusOr<StageMemory> StageMemory::New(Model& policy, const Tokenizer& tokenizer, const Stage& stage) {
   StageMemory memory;
   memory.stage_ = &stage;

@@ -14,6 +14,9 @@
 
 namespace hone {
 
+// An input error where the stage does not fit this model: before the first step of any stage.
+absl::Status CheckFits(const Stage& stage, const ModelConfig& model);
+
 struct StageMemory {
   // Null where the stage has none.
   std::unique_ptr<ValueModel> value_model;

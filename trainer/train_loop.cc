@@ -122,18 +122,13 @@ absl::Status TrainLoop::Prepare() {
     HONE_RETURN_IF_ERROR(LoadFrom(checkpoint));
     observer_.OnMessage(absl::StrCat("resuming from ", checkpoint));
   }
-  for (const Stage& stage : options_.stages)
-    HONE_RETURN_IF_ERROR(CheckValueLayers(stage.value_model, model_->config().layers));
+  for (const Stage& stage : options_.stages) HONE_RETURN_IF_ERROR(CheckFits(stage, model_->config()));
   HONE_RETURN_IF_ERROR(folder_.TruncateAfter(state_.step));
   generator_ = std::make_unique<Generator>(model_.get(), tokenizer_.get(), GeneratorLimits{});
   HONE_RETURN_IF_ERROR(generator_->UseDrafter(options_.drafter.get()));
   if (options_.check_every_draft && options_.drafter != nullptr) generator_->CheckEveryDraft();
-  if (const DraftTarget target = options_.drafter ? options_.drafter->upkeep() : DraftTarget();
-      target.model != nullptr) {
+  if (const DraftTarget target = options_.drafter ? options_.drafter->upkeep() : DraftTarget(); target.model != nullptr)
     draft_upkeep_ = std::make_unique<DraftUpkeep>(target, *model_);
-  }
-  for (const Stage& stage : options_.stages)
-    HONE_RETURN_IF_ERROR(CheckReference(stage.reference, model_->config().vocab_size));
   for (const Stage& stage : options_.stages) {  // all of them, before the first step of any
     HONE_ASSIGN_OR_RETURN(
         PreferenceData data,
@@ -177,6 +172,7 @@ absl::Status TrainLoop::PrepareStage(const Stage& stage) {
   const bool goes_on = state_.stage_step > 0;
   if (goes_on) {
     HONE_RETURN_IF_ERROR(learner_->Load(checkpoint + "/state/optimizer.safetensors", state_.optimizer_steps));
+    learner_->set_extra_updates(state_.extra_updates);
     HONE_RETURN_IF_ERROR(kl_->Load(checkpoint));
     HONE_RETURN_IF_ERROR(memory_.Load(checkpoint));
   }
@@ -224,7 +220,7 @@ absl::StatusOr<bool> TrainLoop::RunStage(const Stage& stage) {
   }
   ++state_.stage;
   state_.stage_step = 0;
-  state_.optimizer_steps = 0;
+  state_.optimizer_steps = state_.extra_updates = 0;
   state_.finished = state_.stage == static_cast<int64_t>(options_.stages.size());
   HONE_RETURN_IF_ERROR(SaveCheckpoint());
   return true;
@@ -276,12 +272,11 @@ absl::Status TrainLoop::PreferenceStep(const Stage& stage, Metrics& metrics) {
 
 absl::Status TrainLoop::RlStep(const Stage& stage, Metrics& metrics) {
   const uint64_t first_prompt = state_.next_prompt;
-  GenerationOptions generation;
-  generation.max_new_tokens = stage.max_new_tokens;
-  generation.temperature = stage.temperature;
-  generation.seed = options_.seed;
-  generation.step = static_cast<uint64_t>(state_.step) + 1;
-  generation.policy_version = state_.policy_version;
+  const GenerationOptions generation{.max_new_tokens = stage.max_new_tokens,
+                                     .temperature = stage.temperature,
+                                     .seed = options_.seed,
+                                     .step = static_cast<uint64_t>(state_.step) + 1,
+                                     .policy_version = state_.policy_version};
   const Collector collector(tokenizer_.get(), options_.verifier.get(), generator_.get());
   const GroupSource source(
       stage, collector, [this] { return NextPrompt(); }, options_.task->Size(Split::kTrain));
@@ -308,21 +303,20 @@ absl::Status TrainLoop::RlStep(const Stage& stage, Metrics& metrics) {
   std::vector<Group>& trained = gathered->trained;
   if (!gathered->missing.empty()) TellOnce(gathered->missing);
   const ComposerStep composing{options_.seed, state_.step + 1};
-  if (stage.composer != nullptr) stage.composer->Blend(composing, trained, metrics);
+  if (stage.composer != nullptr) {
+    stage.composer->Blend(composing, trained, metrics);
+    for (Group& group : trained) ShapeRewards(stage, group);  // what was added earned its reward beside others
+  }
   CompareWithReference(stage, trained, metrics);
   ValueModel* const value_model = memory_.value_model.get();
   if (value_model != nullptr) value_model->Evaluate(trained);
   std::vector<TrainGroup> groups = GroupsToTrain(stage, state_.stage_step, kl_->coef(), trained, metrics);
   if (groups.empty() || (!stage.loss->takes_rewards() && !HasAdvantage(trained)))
-    TellNoSignal(stage, std::move(no_signal), metrics);
+    TellNoSignal(stage, trained.empty() ? NoSignal{"gate_kept_none", gathered->missing} : no_signal, metrics);
   if (stage.samples_every > 0 && state_.stage_step % stage.samples_every == 0)
-    HONE_RETURN_IF_ERROR(folder_.WriteSamples(state_.step + 1, trained, rollout.groups));
-  std::vector<std::vector<TrainGroup>> batches;
-  if (stage.composer != nullptr) {
-    batches = stage.composer->Compose(composing, std::move(groups), metrics);
-  } else {
-    batches.push_back(std::move(groups));
-  }
+    HONE_RETURN_IF_ERROR(folder_.WriteSamples(state_.step + 1, {trained, rollout.groups, memory_.waiting}));
+  std::vector<std::vector<TrainGroup>> batches = {groups};
+  if (stage.composer != nullptr) batches = stage.composer->Compose(composing, std::move(groups), metrics);
   AddDrafterMetrics(rollout, metrics);
   AddStaleness(batches, state_.policy_version, metrics);
   metrics.Set("time/generate_s", rollout.generate_s);
@@ -366,7 +360,12 @@ absl::Status TrainLoop::Learn(const Stage& stage, const std::vector<std::vector<
                               Metrics& metrics) {
   const Clock::time_point start = Clock::now();
   UpdateTotals totals;
-  for (const std::vector<TrainGroup>& groups : batches) HONE_RETURN_IF_ERROR(LearnBatch(stage, groups, totals));
+  for (size_t i = 0; i < batches.size(); ++i) {
+    const int64_t before = learner_->optimizer_steps();
+    HONE_RETURN_IF_ERROR(LearnBatch(stage, batches[i], totals));
+    if (i > 0) state_.extra_updates += learner_->optimizer_steps() - before;
+    learner_->set_extra_updates(state_.extra_updates);
+  }
   state_.optimizer_steps = learner_->optimizer_steps();
   state_.skipped_updates = guard_.in_a_row();
   totals.AddTo(SecondsSince(start), metrics);

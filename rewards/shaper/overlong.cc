@@ -18,7 +18,7 @@ class Overlong : public Shaper {
 
   void Shape(int32_t max_new_tokens, Group& group) const override {
     const double limit = static_cast<double>(max_length_ > 0 ? max_length_ : max_new_tokens);
-    const double buffer = buffer_ > 0 ? static_cast<double>(buffer_) : std::max(1.0, limit / 5);
+    const double buffer = buffer_ > 0 ? std::min(limit, static_cast<double>(buffer_)) : std::max(1.0, limit / 5);
     const auto shape = [&](Sample& sample) {
       const double over = static_cast<double>(sample.tokens.size()) - (limit - buffer);
       if (sample.verdict.score && over > 0) sample.shaping -= std::min(1.0, over / buffer) * factor_;

@@ -6,6 +6,8 @@
 namespace hone {
 namespace {
 
+constexpr double kRounding = 1e-9;  // 11 of 20 are 0.55
+
 class Truncation : public Shaper {
  public:
   Truncation(double score, int64_t easy_tokens, double easy_rate)
@@ -30,7 +32,7 @@ class Truncation : public Shaper {
       ++verdicts;
       correct += *sample.verdict.score >= kCorrectScore ? 1 : 0;
     }
-    return verdicts > 0 && correct >= easy_rate_ * verdicts;
+    return verdicts > 0 && correct >= easy_rate_ * verdicts - kRounding;
   }
 
   const double score_;

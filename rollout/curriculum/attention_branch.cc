@@ -1,5 +1,6 @@
 // AttnRL, https://arxiv.org/abs/2509.26628, with the defaults of its code, https://github.com/RyanLiu112/AttnRL: answers branch where later steps attend
-// most, so that what a step is worth shows in how its continuations end. Goes with advantage "tree".
+// most, so that what a step is worth shows in how its continuations end. Goes with advantage "tree". Steps less than `distance` apart do not count: answers
+// of a few tokens want a distance of 1.
 //
 // Of a group's n answers, of which a share z is right, round(n exp(-z)) are continued `continuations` times from each of the `forks` earliest steps among
 // the share `top` of highest influence. Where all are right, only groups of more than average influence are: the others teach nothing. Where some are
@@ -31,20 +32,9 @@ class AttentionBranch : public Curriculum {
   bool wants_attention() const override { return true; }
   void UseAttention(AttentionMeter* meter) override { meter_ = meter; }
 
-  std::vector<size_t> Choose(std::span<const Prompt> /*candidates*/, size_t count,
-                             RandomSequence& /*random*/) override {
-    std::vector<size_t> all(count);
-    std::iota(all.begin(), all.end(), size_t{0});
-    return all;
-  }
-
   std::vector<Branch> Branches(const Group& group) override {
     const std::optional<double> rate = PassRate(group);
     if (!rate) return {};
-    std::vector<std::vector<AnswerStep>> steps;
-    for (const Sample& sample : group.samples)
-      steps.push_back(meter_->Measure(group.prompt, sample, static_cast<int32_t>(options_.distance)));
-    if (*rate == 1 && !IsAboveAverage(steps)) return {};
     std::vector<size_t> order(group.samples.size());
     std::iota(order.begin(), order.end(), size_t{0});
     const bool rarely_wrong = *rate >= 0.5;
@@ -52,12 +42,23 @@ class AttentionBranch : public Curriculum {
       return (group.samples[i].verdict.score.value_or(0) >= kCorrectScore) != rarely_wrong;
     });
     const auto expanded = static_cast<size_t>(std::lround(std::exp(-*rate) * static_cast<double>(order.size())));
+    if (*rate == 1 && !IsAboveAverage(group)) return {};
     std::vector<Branch> branches;
     for (size_t i = 0; i < std::min(expanded, order.size()); ++i) {
-      for (const int32_t at : Forks(steps[order[i]]))
+      for (const int32_t at : Forks(Measure(group, order[i])))
         branches.push_back({static_cast<int32_t>(order[i]), at, static_cast<int32_t>(options_.continuations)});
     }
+    pending_.branches += static_cast<double>(branches.size());
     return branches;
+  }
+
+  // The step counts from here on.
+  absl::Status Learn(std::span<const Group> /*groups*/, Metrics& metrics) override {
+    metrics.Set("curriculum/branches", pending_.branches);
+    sum_ += pending_.sum;
+    groups_ += pending_.groups;
+    pending_ = {};
+    return absl::OkStatus();
   }
 
   absl::Status Save(const std::string& path) const override {
@@ -75,16 +76,23 @@ class AttentionBranch : public Curriculum {
   }
 
  private:
+  std::vector<AnswerStep> Measure(const Group& group, size_t sample) const {
+    return meter_->Measure(group.prompt, group.samples[sample], static_cast<int32_t>(options_.distance));
+  }
+
   // Of the groups with right answers only, this one among them.
-  bool IsAboveAverage(const std::vector<std::vector<AnswerStep>>& steps) {
-    double sum = 0, count = 0;
-    for (const auto& answer : steps) {
-      for (const AnswerStep& step : answer) sum += step.influence;
-      count += static_cast<double>(answer.size());
+  bool IsAboveAverage(const Group& group) {
+    double sum = 0;
+    for (size_t i = 0; i < group.samples.size(); ++i) {
+      const std::vector<AnswerStep> steps = Measure(group, i);
+      double answer = 0;
+      for (const AnswerStep& step : steps) answer += step.influence;
+      sum += answer / static_cast<double>(steps.size());
     }
-    sum_ += sum / count;
-    groups_ += 1;
-    return sum / count > sum_ / groups_;
+    const double mean = sum / static_cast<double>(group.samples.size());
+    pending_.sum += mean;
+    pending_.groups += 1;
+    return mean > (sum_ + pending_.sum) / (groups_ + pending_.groups);
   }
 
   // Where an answer forks: the beginning of its earliest steps of high influence, the first step, which is the whole answer's beginning, apart.
@@ -93,9 +101,12 @@ class AttentionBranch : public Curriculum {
     for (size_t i = 1; i < steps.size(); ++i) influences.push_back(steps[i].influence);
     std::sort(influences.begin(), influences.end(), std::greater<>());
     const auto high = static_cast<size_t>(std::ceil(options_.top * static_cast<double>(influences.size())));
+    while (!influences.empty() && influences.back() <= 0) influences.pop_back();  // nothing comes late enough
     std::vector<int32_t> forks;
+    if (influences.empty()) return forks;
+    const double least = influences[std::min(high, influences.size()) - 1];
     for (size_t i = 1; i < steps.size() && static_cast<int64_t>(forks.size()) < options_.forks; ++i) {
-      if (steps[i].influence < influences[high - 1]) continue;
+      if (steps[i].influence < least) continue;
       if (!forks.empty() && steps[i].begin - forks.back() < options_.spacing) continue;
       forks.push_back(steps[i].begin);
     }
@@ -105,6 +116,9 @@ class AttentionBranch : public Curriculum {
   const AttentionBranchOptions options_;
   AttentionMeter* meter_ = nullptr;
   double sum_ = 0, groups_ = 0;  // mean influences of groups whose answers were all right
+  struct {
+    double sum = 0, groups = 0, branches = 0;
+  } pending_;  // of the step under way
 };
 
 }  // namespace

@@ -6,7 +6,6 @@
 //   schedule=hardness   2 (1 - p) times as much:             dN = ceil(N (1 / (2 p) - 1))
 // where no sample is right, p counts as 1 / (2 N). Breadth (DARS-B) is the recipe's: many prompts, minibatches: 1, epochs: 2.
 #include <algorithm>
-#include <numeric>
 
 #include "rollout/curriculum.h"
 
@@ -18,13 +17,6 @@ int64_t CeilOfRatio(int64_t numerator, int64_t denominator) { return (numerator 
 class Dars : public Curriculum {
  public:
   Dars(bool by_hardness, int64_t max_samples) : by_hardness_(by_hardness), max_samples_(max_samples) {}
-
-  std::vector<size_t> Choose(std::span<const Prompt> /*candidates*/, size_t count,
-                             RandomSequence& /*random*/) override {
-    std::vector<size_t> all(count);
-    std::iota(all.begin(), all.end(), size_t{0});
-    return all;
-  }
 
   int32_t MoreSamples(const Group& group, int stage) const override {
     if (stage > 0) return 0;

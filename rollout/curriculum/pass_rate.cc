@@ -25,6 +25,7 @@ class PassRateMemory : public Curriculum {
   PassRateMemory(bool prefers_hard, int64_t candidates, double decay, double floor)
       : prefers_hard_(prefers_hard), candidates_(candidates), decay_(decay), floor_(floor) {}
 
+  bool remembers_prompts() const override { return true; }
   int64_t candidates_per_prompt() const override { return candidates_; }
 
   // The smallest of E / weight, E exponential, are a draw without replacement (https://doi.org/10.1016/j.ipl.2005.11.003).

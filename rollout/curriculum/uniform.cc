@@ -1,21 +1,11 @@
 // The task's prompts in their order, each as often as any other, with the same number of samples: what GRPO does,
 // https://arxiv.org/abs/2402.03300, algorithm 1.
-#include <numeric>
-
 #include "rollout/curriculum.h"
 
 namespace hone {
 namespace {
 
-class Uniform : public Curriculum {
- public:
-  std::vector<size_t> Choose(std::span<const Prompt> /*candidates*/, size_t count,
-                             RandomSequence& /*random*/) override {
-    std::vector<size_t> all(count);
-    std::iota(all.begin(), all.end(), size_t{0});
-    return all;
-  }
-};
+class Uniform : public Curriculum {};
 
 }  // namespace
 

@@ -163,6 +163,7 @@ TEST(ConformanceTest, Shapers) {
   for (const std::string& name : NamesOf("shaper")) {
     SCOPED_TRACE(name);
     const auto shaper = BuildShaper(name).value();
+    if (shaper == nullptr) continue;
     for (const Kind kind : {Kind::kMixed, Kind::kEqual, Kind::kNoVerdicts, Kind::kEmpty}) {
       std::vector<Group> once = StepGroups(1, 4, kind), twice = StepGroups(1, 4, kind);
       for (Group& group : once) shaper->Shape(15, group);
@@ -218,7 +219,8 @@ class ComposerRun {
         train.samples.push_back({.tokens = &sample.tokens,
                                  .logprobs = &sample.logprobs,
                                  .advantages = &sample.advantages,
-                                 .policy_version = sample.policy_version});
+                                 .policy_version = sample.policy_version,
+                                 .is_correct = *sample.verdict.score >= kCorrectScore});
       }
       if (train.samples.empty()) offered.pop_back();
     }

@@ -43,7 +43,8 @@ std::vector<TrainGroup> Offer(const std::vector<Group>& groups) {
       train.samples.push_back({.tokens = &sample.tokens,
                                .logprobs = &sample.logprobs,
                                .advantages = &sample.advantages,
-                               .policy_version = sample.policy_version});
+                               .policy_version = sample.policy_version,
+                               .is_correct = *sample.verdict.score >= kCorrectScore});
     }
   }
   return offered;
@@ -133,7 +134,7 @@ TEST(Replay, BringsBackRightAnswersToTheSamePrompt) {
   EXPECT_EQ(seen.size(), 3u) << "at random";
 }
 
-// 1 MiB holds 1 << 20 over (1 + 1000) x 4 + 1000 x 4 bytes: 131 answers of 1000 tokens.
+// 1 MiB holds 1 << 20 over 1800 + (1 + 1000) x 4 + 1000 x 4 bytes: 106 answers of 1000 tokens.
 TEST(Replay, ForgetsTheOldestWhereMemoryEnds) {
   const auto composer = BuildComposer("replay(samples=1, max_megabytes=1)").value();
   Metrics metrics;
@@ -141,10 +142,10 @@ TEST(Replay, ForgetsTheOldestWhereMemoryEnds) {
     std::vector<Group> groups = {Answered(prompt, 1, {{1000, 1, 0}})};
     composer->Blend({1, 1}, groups, metrics);
   }
-  EXPECT_EQ(metrics.Find("composer/pool"), 131);
-  std::vector<Group> asked = {Answered(68, 2, {{2, 0, 0}}), Answered(69, 2, {{2, 0, 0}})};
+  EXPECT_EQ(metrics.Find("composer/pool"), 106);
+  std::vector<Group> asked = {Answered(93, 2, {{2, 0, 0}}), Answered(94, 2, {{2, 0, 0}})};
   composer->Blend({1, 2}, asked, metrics);
-  EXPECT_EQ(asked[0].samples.size(), 1u) << "200 - 131 = 69 are forgotten";
+  EXPECT_EQ(asked[0].samples.size(), 1u) << "200 - 106 = 94 are forgotten";
   EXPECT_EQ(asked[1].samples.size(), 2u);
 }
 

@@ -19,13 +19,33 @@ namespace hone {
 namespace {
 
 constexpr size_t kBytesPerMegabyte = 1 << 20;
+constexpr size_t kBytesBeside = 1800;   // of an answer in memory, beside its tokens and log-probabilities (measured)
+constexpr double kLeastLogprob = -1e4;  // far below what a float's softmax gives
 
 class Replay : public Composer {
  public:
-  Replay(int64_t samples, bool collect, size_t max_bytes)
-      : samples_(samples), collect_(collect), max_bytes_(max_bytes) {}
+  Replay(int64_t samples, bool collect, size_t max_bytes, std::string path)
+      : samples_(samples), collect_(collect), max_bytes_(max_bytes), path_(std::move(path)) {}
 
   bool mixes_policies() const override { return true; }
+  bool remembers_prompts() const override { return path_.empty(); }
+
+  absl::Status Check(int32_t vocab_size, int64_t positions) const override {
+    for (const Group& group : pool_) {
+      const Sample& sample = group.samples[0];
+      if (const auto length = static_cast<int64_t>(group.prompt.tokens.size() + sample.tokens.size());
+          length > positions)
+        return InputError("replay: ", path_, " holds a prompt and answer of ", length, " tokens, the model reads ",
+                          positions);
+      for (const std::vector<TokenId>* tokens : {&group.prompt.tokens, &sample.tokens}) {
+        const TokenId largest = *std::max_element(tokens->begin(), tokens->end());
+        if (largest >= vocab_size)
+          return InputError("replay: ", path_, " holds token ", largest, ", the model has ", vocab_size,
+                            "; are its answers another model's?");
+      }
+    }
+    return absl::OkStatus();
+  }
 
   void Blend(const ComposerStep& step, std::vector<Group>& groups, Metrics& metrics) override {
     double blended = 0;
@@ -39,12 +59,16 @@ class Replay : public Composer {
     metrics.Set("composer/pool", static_cast<double>(pool_.size()));
   }
 
-  // Adds a correct answer that the pool does not hold for this prompt; the oldest go where there is no room.
+  // Adds a correct answer, in place of the same one of before; the oldest go where there is no room.
   void Keep(const std::vector<TokenId>& prompt, const Sample& sample) {
     if (!sample.verdict.score || *sample.verdict.score < kCorrectScore) return;
     std::deque<uint64_t>& places = by_prompt_[prompt];
     for (const uint64_t place : places) {
-      if (At(place).samples[0].tokens == sample.tokens) return;
+      Sample& known = pool_[place - first_].samples[0];
+      if (known.tokens != sample.tokens) continue;
+      known = sample;  // of a newer policy
+      Compact(known);
+      return;
     }
     Group group;
     group.prompt.tokens = prompt;
@@ -74,7 +98,7 @@ class Replay : public Composer {
 
  private:
   static size_t Bytes(const Group& group) {
-    return CompactBytes(group.samples[0]) + group.prompt.tokens.size() * sizeof(TokenId);
+    return kBytesBeside + CompactBytes(group.samples[0]) + group.prompt.tokens.size() * sizeof(TokenId);
   }
   const Group& At(uint64_t place) const { return pool_[place - first_]; }
 
@@ -111,9 +135,10 @@ class Replay : public Composer {
   const int64_t samples_;
   const bool collect_;
   const size_t max_bytes_;
+  const std::string path_;                                          // of an earlier run's answers, or empty
   std::deque<Group> pool_;                                          // compact groups of one sample, the oldest first
   uint64_t first_ = 0;                                              // place of pool_.front()
-  size_t bytes_ = 0;                                                // of all tokens and log-probabilities
+  size_t bytes_ = 0;                                                // of the pool
   std::map<std::vector<TokenId>, std::deque<uint64_t>> by_prompt_;  // places, ascending
 };
 
@@ -128,8 +153,9 @@ absl::Status ReadPool(const std::string& path, Replay& replay) {
     HONE_ASSIGN_OR_RETURN(sample.tokens, ReadTokens(line, "tokens", kNoLimit));
     const auto logprobs = line.find("logprobs");
     if (logprobs == line.end() || !logprobs->is_array() || logprobs->size() != sample.tokens.size() ||
-        !std::all_of(logprobs->begin(), logprobs->end(), [](const auto& value) { return value.is_number(); }))
-      return InputError("'logprobs' is not a list of numbers as long as 'tokens'");
+        !std::all_of(logprobs->begin(), logprobs->end(),
+                     [](const auto& value) { return value.is_number() && value >= kLeastLogprob && value <= 0; }))
+      return InputError("'logprobs' is not a list of logarithms of probabilities as long as 'tokens'");
     if (sample.tokens.empty()) return absl::OkStatus();
     sample.logprobs = logprobs->get<std::vector<float>>();
     sample.policy_version = -1;  // another run's
@@ -150,7 +176,8 @@ absl::StatusOr<std::unique_ptr<Composer>> NewReplayComposer(Spec& spec) {
   if (!collect && path.empty())
     return InputError(
         "replay: with collect=false there is nothing to replay; name an earlier run's answers: path=FILE");
-  auto replay = std::make_unique<Replay>(samples, collect, static_cast<size_t>(max_megabytes) * kBytesPerMegabyte);
+  auto replay =
+      std::make_unique<Replay>(samples, collect, static_cast<size_t>(max_megabytes) * kBytesPerMegabyte, path);
   if (!path.empty()) HONE_RETURN_IF_ERROR(ReadPool(path, *replay));
   return replay;
 }

@@ -21,12 +21,14 @@ class RoRecomp : public Composer {
 
   bool mixes_policies() const override { return true; }
   int64_t max_batches() const override { return 2; }
+  bool ranks_answers() const override { return true; }
 
   std::vector<std::vector<TrainGroup>> Compose(const ComposerStep& step, std::vector<TrainGroup> groups,
                                                Metrics& metrics) override {
     std::vector<std::vector<TrainGroup>> batches(1);
     for (TrainGroup& group : groups) {
-      const auto right = std::stable_partition(group.samples.begin(), group.samples.end(), IsGood);
+      const auto right = std::stable_partition(group.samples.begin(), group.samples.end(),
+                                               [](const TrainSample& sample) { return sample.is_correct; });
       std::stable_sort(group.samples.begin(), right, IsShorter);
       std::stable_sort(right, group.samples.end(), [](const auto& a, const auto& b) { return IsShorter(b, a); });
       TrainGroup& kept = batches[0].emplace_back(TrainGroup{group.prompt, {}});
@@ -45,6 +47,8 @@ class RoRecomp : public Composer {
       for (Group& group : compensating_) batch.push_back({&group.prompt.tokens, {Train(group.samples[0])}});
       if (trains) batches.push_back(std::move(batch));
     }
+    while (static_cast<int64_t>(buffer_.size()) > most_)
+      buffer_.pop_front();  // a step left more out than it takes back
     metrics.Set("composer/buffer", static_cast<double>(buffer_.size()));
     return batches;
   }
@@ -54,12 +58,15 @@ class RoRecomp : public Composer {
   }
   absl::Status Load(const std::string& path) override {
     HONE_ASSIGN_OR_RETURN(std::vector<Group> groups, ReadGroups(path));
+    for (const Group& group : groups) {
+      if (group.samples.size() != 1 || group.samples[0].advantages.size() != group.samples[0].tokens.size())
+        return InputError(path, ": not the buffer of rorecomp; go on from an earlier checkpoint");
+    }
     buffer_.assign(std::make_move_iterator(groups.begin()), std::make_move_iterator(groups.end()));
     return absl::OkStatus();
   }
 
  private:
-  static bool IsGood(const TrainSample& sample) { return sample.advantages->front() > 0; }
   static bool IsShorter(const TrainSample& a, const TrainSample& b) { return a.tokens->size() < b.tokens->size(); }
   static TrainSample Train(const Sample& sample) {
     return {.tokens = &sample.tokens,
@@ -76,6 +83,7 @@ class RoRecomp : public Composer {
         kept.samples.push_back(samples[i]);
         continue;
       }
+      if (samples[i].advantages->front() == 0) continue;  // teaches nothing later either
       Group& group = buffer_.emplace_back();
       group.prompt.tokens = prompt;
       Sample& sample = group.samples.emplace_back();
@@ -89,7 +97,7 @@ class RoRecomp : public Composer {
   const double keep_;
   const int64_t most_;
   const double compensate_;
-  std::deque<Group> buffer_;         // of one sample each, the oldest first; at most most_ and what a step adds
+  std::deque<Group> buffer_;         // of one sample each, the oldest first; at most most_
   std::vector<Group> compensating_;  // what this step's second batch points into
 };
 

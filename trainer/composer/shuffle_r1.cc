@@ -25,6 +25,8 @@ class ShuffleR1 : public Composer {
  public:
   ShuffleR1(double keep, int64_t rounds) : keep_(keep), rounds_(rounds) {}
 
+  bool ranks_answers() const override { return true; }
+
   std::vector<std::vector<TrainGroup>> Compose(const ComposerStep& step, std::vector<TrainGroup> groups,
                                                Metrics& metrics) override {
     std::vector<Pair> pairs;
@@ -32,8 +34,9 @@ class ShuffleR1 : public Composer {
     std::vector<TrainGroup> batch;
     RandomSequence random(step.seed, RandomStream::kOrder, static_cast<uint64_t>(step.step));
     std::vector<int64_t> drawn(pairs.size());
-    const auto round_size = static_cast<int64_t>((pairs.size() + rounds_ - 1) / rounds_);
+    const auto count = static_cast<int64_t>(pairs.size());
     for (int64_t round = 0; round < rounds_; ++round) {
+      const int64_t round_size = count * (round + 1) / rounds_ - count * round / rounds_;
       for (const size_t index : Draw(pairs, round_size, random)) {
         const Pair& pair = pairs[index];
         batch.push_back({pair.prompt, {pair.better, pair.worse}});
