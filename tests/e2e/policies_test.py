@@ -41,7 +41,7 @@ for name, sets in VARIANTS.items():
         assert any(row["sample/count"] % 8 for row in steps), "hard prompts get odd numbers of samples"
         assert any(row["gate/missing"] > 0 for row in steps) and all(row["gate/rounds"] <= 3 for row in steps)
         said = open(name + "/log.txt", encoding="utf-8").read()
-        assert said.count("the gate kept fewer than prompts_per_step 8 groups in up to 3 rounds") == 1, said
+        assert 1 <= len([line for line in said.splitlines() if ": the gate kept fewer than prompts_per_step 8 groups in up to 3 rounds" in line]) <= 2, said
 
 # A damaged buffer is refused in one line that names the file. The newest checkpoint of a run that is cut off holds one.
 damaged = "memory_killed"

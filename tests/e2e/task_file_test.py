@@ -106,8 +106,8 @@ def test_what_cannot_be_read_is_refused_at_once():
     for second in ({"tokens": [1]}, {"messages": [user]}):
         write("bad.jsonl", [{"prompt": "9 9:1=", "answer": "9/9"}, {"answer": "1+2", **second}])
         spec = "jsonl(path='bad.jsonl', held_out_path='prompt.test.jsonl', demonstration_key=answer)"
-        _, said = hone("train", TINY, "--set", f"task={spec}", "--set", "evaluation.prompts=4", "--out", "refused",
-                       status=2)
+        _, said = hone("train", TINY, "--set", f"task={spec}", "--set", "evaluation.prompts=4", "--set", "stage[1].prompts_per_step=2",
+                       "--out", "refused", status=2)
         assert said.startswith("hone: bad.jsonl:2: 'messages' and 'tokens' are for a model that exists"), said
     assert not os.path.exists("refused")
 
