@@ -41,6 +41,7 @@ double BesideThePolicy(const RunOptions& options, const ModelConfig& config) {
       const int32_t layers = stage.value_model.layers > 0 ? stage.value_model.layers : config.layers;
       bytes += 4 * 4 * (embedding + (parameters - embedding) * layers / config.layers);
     }
+    if (stage.curriculum != nullptr && stage.curriculum->predictor_options()) bytes += 4 * 4 * parameters;
     most = std::max(most, bytes);
   }
   return most;

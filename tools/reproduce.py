@@ -10,7 +10,9 @@ import sys
 
 HONE = os.environ.get("HONE_BINARY", "build/hone")
 RL = "stage[0]"
-SEARCH_STEPS = 40  # of GRPO on searches, in `backtrack`
+# In `backtrack`.
+SEARCH_STEPS = 40  # of GRPO on searches
+MOST_TOKENS = {"direct": 16, "search": 160}  # of an answer
 
 PLAIN = [f"{RL}.algorithm=grpo", f"{RL}.gate=none", f"{RL}.advantage=grpo(std_normalize=false)",
          f"{RL}.loss=ppo_clip(clip_low=0.2, clip_high=0.2, aggregation=token_mean)"]
@@ -44,7 +46,7 @@ EXPERIMENTS = {
     "dler": dict(
         paper="https://arxiv.org/abs/2510.15110",
         claim="answers 70 % shorter at equal accuracy",
-        arms={"GRPO, 160 tokens": [*PLAIN, f"{RL}.max_new_tokens=160"], "GRPO, 64 tokens": PLAIN, "DLER": []}),
+        arms={"GRPO, 160 tokens": [*PLAIN, f"{RL}.max_new_tokens=160"], "GRPO, 32 tokens": PLAIN, "DLER": []}),
     "rapid": dict(
         paper="https://arxiv.org/abs/2510.03515",
         claim="11 to 34 % less time at equal or better accuracy",
@@ -226,15 +228,16 @@ def compare_searches(name, seeds, out, sets):
     results = {}
     for seed in seeds:
         starts = {"direct": start_for("recipes/papers/start.textproto", seed), "search": start_for("recipes/papers/start_search.textproto", seed)}
-        tokens = {kind: evaluate(run, task_of(run), [1], 160)["mean_tokens"] for kind, run in starts.items()}
+        tokens = {kind: evaluate(run, task_of(run), [1], MOST_TOKENS[kind])["mean_tokens"] for kind, run in starts.items()}
         n = max(1, round(tokens["search"] / tokens["direct"]))
         for kind, start in starts.items():
             steps = (n if kind == "direct" else 1) * SEARCH_STEPS  # as many tokens
             trained = train(recipe_of(name), f"{out}/seed{seed}_{kind}",
-                            [f"seed={seed}", f"model.path={checkpoint(start)}", f"task={task_of(start)}", f"{RL}.steps={steps}", *sets])
+                            [f"seed={seed}", f"model.path={checkpoint(start)}", f"task={task_of(start)}", f"{RL}.steps={steps}",
+                             f"{RL}.max_new_tokens={MOST_TOKENS[kind]}", *sets])
             for stage, run in (("SFT", start), ("SFT, then GRPO", trained)):
                 ks = [1, n] if kind == "direct" and n > 1 else [1]
-                result = evaluate(run, task_of(start), ks, 160)
+                result = evaluate(run, task_of(start), ks, MOST_TOKENS[kind])
                 results.setdefault((kind, stage), []).append((result["mean_tokens"], result["pass@1"], result[f"pass@{ks[-1]}"], ks[-1]))
     cells = [[kind, stage, spread([v[0] for v in values]), spread([v[1] for v in values], 100), spread([v[2] for v in values], 100),
               " / ".join(str(v[3]) for v in values)] for (kind, stage), values in results.items()]

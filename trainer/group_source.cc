@@ -138,7 +138,8 @@ absl::StatusOr<GatheredGroups> GroupSource::Gather(const GenerationOptions& gene
   }
   sampled = std::move(others);
   waiting.clear();
-  if (stage_.max_staleness > 0) waiting = std::move(later);
+  std::vector<Group>& rest = stage_.max_staleness > 0 ? waiting : sampled;
+  std::move(later.begin(), later.end(), std::back_inserter(rest));
   if (stage_.gate != nullptr) {
     metrics.Set("gate/missing", static_cast<double>(wanted - gathered.trained.size()));
     if (gathered.trained.size() < wanted) {

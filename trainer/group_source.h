@@ -16,7 +16,7 @@ namespace hone {
 
 // What a step samples, and what of it trains.
 struct GatheredGroups {
-  Rollout rollout;             // what was sampled and is not kept by the gate; its totals are of all
+  Rollout rollout;             // what was sampled and neither trains nor waits; its totals are of all
   std::vector<Group> trained;  // those that waited first; at most Stage::prompts_per_step
   std::string missing;         // what to tell where the gate kept too few in all of its rounds, else empty
 };
