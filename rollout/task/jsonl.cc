@@ -39,7 +39,7 @@ constexpr absl::string_view kPlaceholder = "{prompt}";
 struct JsonlOptions {
   std::string path, held_out_path;
   double held_out = 0.05;
-  std::string verifier, prompt_template, demonstration_key;
+  std::string verifier, prompt_key, prompt_template, demonstration_key;
   bool shuffles = true;
   uint64_t seed = 1;
 };
@@ -72,8 +72,12 @@ std::string Asked(const Prompt& prompt) {
   return prompt.text;
 }
 
-absl::StatusOr<Line> ReadLine(const nlohmann::ordered_json& json, const JsonlOptions& options) {
+absl::StatusOr<Line> ReadLine(nlohmann::ordered_json json, const JsonlOptions& options) {
   Line line;
+  if (options.prompt_key != "prompt") {  // as other datasets call it
+    HONE_ASSIGN_OR_RETURN(json["prompt"], ReadText(json, options.prompt_key));
+    json.erase(options.prompt_key);
+  }
   HONE_ASSIGN_OR_RETURN(line.prompt, ReadPrompt(json));
   line.problem = Hash({Asked(line.prompt)});
   if (json.contains("prompt")) {
@@ -185,6 +189,7 @@ absl::StatusOr<std::unique_ptr<Task>> NewJsonlTask(Spec& spec) {
   options.held_out =
       spec.Double("held_out", options.held_out, 0.0001, 0.9);  // of path's prompts, without held_out_path
   options.verifier = spec.Text("verifier", "exact");
+  options.prompt_key = spec.Text("prompt_key", "prompt");
   options.prompt_template = spec.Text("prompt_template", std::string(kPlaceholder));
   options.demonstration_key = spec.Text("demonstration_key", "");
   options.shuffles = spec.Choice("order", "random", {"random", "file"}) == "random";

@@ -252,5 +252,19 @@ TEST(JsonlTask, NamesTheLineThatIsWrong) {
   EXPECT_EQ(ErrorOf(absl::StrCat("path=\"", empty, "\"")), empty + ": no lines; one JSON object a line is wanted");
 }
 
+TEST(JsonlTask, ReadsAPromptByAnotherName) {
+  const std::string path = Write("questions.jsonl", R"({"question": "What is 1?", "answer": "1"})"
+                                                    "\n"
+                                                    R"({"question": "What is 2?", "answer": "2"})");
+  const auto task = Build(absl::StrCat("path=\"", path, "\", prompt_key=question, held_out=0.5, order=file"));
+  ASSERT_TRUE(task.ok()) << task.status();
+  std::set<std::string> texts = Texts(**task, Split::kTrain);
+  texts.merge(Texts(**task, Split::kHeldOut));
+  EXPECT_EQ(texts, (std::set<std::string>{"What is 1?", "What is 2?"}));
+  EXPECT_EQ((*task)->At(Split::kTrain, 0).answer.size(), 1u);
+  EXPECT_EQ(ErrorOf(absl::StrCat("path=\"", path, "\", prompt_key=query")),
+            path + ":1: 'query' is missing or not a text");
+}
+
 }  // namespace
 }  // namespace hone
