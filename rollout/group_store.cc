@@ -100,15 +100,6 @@ void Compact(Sample& sample) {
   sample = std::move(kept);
 }
 
-void Compact(Group& group) {
-  Prompt prompt;
-  prompt.key = group.prompt.key;
-  prompt.tokens = std::move(group.prompt.tokens);
-  group.prompt = std::move(prompt);
-  for (Sample& sample : group.samples) Compact(sample);
-  if (group.greedy) Compact(*group.greedy);
-}
-
 size_t CompactBytes(const Sample& sample) {
   return sample.tokens.size() * sizeof(TokenId) + (sample.logprobs.size() + sample.advantages.size()) * sizeof(float);
 }

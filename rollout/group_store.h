@@ -13,7 +13,6 @@ namespace hone {
 
 // Drops what only verifiers and people read, and what later parts of a step write anew: texts, reasons, values, advantages.
 void Compact(Sample& sample);
-void Compact(Group& group);
 
 // Bytes that a compact sample's vectors take, in memory as in the file.
 size_t CompactBytes(const Sample& sample);

@@ -4,12 +4,12 @@
 //   prefer=hard           1 - p, Kimi k1.5's prioritized sampling: https://arxiv.org/abs/2501.12599
 //
 // A prompt that was never asked counts as one of 1/2; `floor` is added, so that none is lost for ever: the policy moves.
-#include <algorithm>
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
 
 #include "engine/base/file.h"
+#include "engine/base/weighted_draw.h"
 #include "rollout/curriculum.h"
 #include "rollout/gate.h"
 
@@ -28,19 +28,14 @@ class PassRateMemory : public Curriculum {
   bool remembers_prompts() const override { return true; }
   int64_t candidates_per_prompt() const override { return candidates_; }
 
-  // The smallest of E / weight, E exponential, are a draw without replacement (https://doi.org/10.1016/j.ipl.2005.11.003).
   std::vector<size_t> Choose(std::span<const Prompt> candidates, size_t count, RandomSequence& random) override {
-    std::vector<std::pair<double, size_t>> keys;
-    for (size_t i = 0; i < candidates.size(); ++i) {
-      const auto known = rates_.find(candidates[i].key);
+    std::vector<double> weights;
+    for (const Prompt& candidate : candidates) {
+      const auto known = rates_.find(candidate.key);
       const double rate = known != rates_.end() ? known->second : kUnknown;
-      const double weight = floor_ + (prefers_hard_ ? 1 - rate : rate * (1 - rate));
-      keys.emplace_back(-std::log(random.Uniform()) / weight, i);
+      weights.push_back(floor_ + (prefers_hard_ ? 1 - rate : rate * (1 - rate)));
     }
-    std::sort(keys.begin(), keys.end());
-    std::vector<size_t> chosen;
-    for (size_t i = 0; i < count; ++i) chosen.push_back(keys[i].second);
-    return chosen;
+    return DrawWithoutReplacement(weights, count, random);
   }
 
   absl::Status Learn(std::span<const Group> groups, Metrics& metrics) override {

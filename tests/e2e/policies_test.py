@@ -1,6 +1,8 @@
 """What to sample and what to keep: curricula, gates, groups that wait, shapers and composers survive kill -9 to the same bytes, and a damaged
 buffer is one clear line."""
 # ctest: TIMEOUT 600
+import json
+import math
 import os
 import shutil
 
@@ -42,6 +44,17 @@ for name, sets in VARIANTS.items():
         assert any(row["gate/missing"] > 0 for row in steps) and all(row["gate/rounds"] <= 3 for row in steps)
         said = open(name + "/log.txt", encoding="utf-8").read()
         assert 1 <= len([line for line in said.splitlines() if ": the gate kept fewer than prompts_per_step 8 groups in up to 3 rounds" in line]) <= 2, said
+
+# A composer's second batches are updates that no schedule counts.
+shutil.rmtree("twice", ignore_errors=True)
+train("twice", *COMMON, "stage[1].composer=rorecomp(buffer=20)", "stage[1].schedule=cosine")
+with open(f"twice/checkpoints/{checkpoints('twice')[-2]}/state/run.json", encoding="utf-8") as file:
+    state = json.load(file)
+assert 0 < state["extra_updates"] < state["optimizer_steps"] and state["optimizer_steps"] - state["extra_updates"] <= 2 * state["stage_step"], state
+rates = [row["policy/learning_rate"] for row in lines("twice/metrics.jsonl") if row["stage"] == "rl" and "policy/learning_rate" in row]
+# Of 32 steps of the schedule so many are done: no rate lies beyond them.
+least = 1e-3 * (1 + math.cos(math.pi * (state["optimizer_steps"] - state["extra_updates"] + 1) / 32)) / 2
+assert min(rates[:-1]) >= least - 1e-9, (least, rates)
 
 # A damaged buffer is refused in one line that names the file. The newest checkpoint of a run that is cut off holds one.
 damaged = "memory_killed"

@@ -8,6 +8,7 @@
 
 #include "engine/generator.h"
 #include "rollout/collector.h"
+#include "tests/engine/small_model.h"
 #include "tests/engine/tokenizer_testing.h"
 #include "tests/trainer/family_testing.h"
 #include "trainer/batch.h"
@@ -19,18 +20,10 @@ constexpr int32_t kTokens = 259;  // of ByteLevelFile
 constexpr int32_t kRows = 320;
 
 std::unique_ptr<Model> PaddedModel(ThreadPool* pool) {
-  ModelConfig config;
+  ModelConfig config = SmallConfig();
   config.family = "qwen2";
   config.vocab_size = kRows;
-  config.hidden_size = 24;
-  config.intermediate_size = 40;
-  config.layers = 2;
-  config.heads = 2;
-  config.kv_heads = 1;
-  config.head_dim = 12;
-  config.max_position_embeddings = 64;
   config.end_tokens = {258};
-  config.initializer_std = 0.3;
   return RandomModel(config, pool, 7);
 }
 

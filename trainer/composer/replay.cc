@@ -73,7 +73,7 @@ class Replay : public Composer {
     Group group;
     group.prompt.tokens = prompt;
     group.samples.push_back(sample);
-    Compact(group);
+    Compact(group.samples[0]);
     bytes_ += Bytes(group);
     places.push_back(first_ + pool_.size());
     pool_.push_back(std::move(group));

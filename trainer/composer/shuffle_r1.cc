@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "engine/base/random.h"
+#include "engine/base/weighted_draw.h"
 #include "trainer/composer.h"
 
 namespace hone {
@@ -31,13 +31,15 @@ class ShuffleR1 : public Composer {
                                                Metrics& metrics) override {
     std::vector<Pair> pairs;
     for (TrainGroup& group : groups) AddPairs(group, pairs);
+    std::vector<double> weights;
+    for (const Pair& pair : pairs) weights.push_back(pair.weight);
     std::vector<TrainGroup> batch;
     RandomSequence random(step.seed, RandomStream::kOrder, static_cast<uint64_t>(step.step));
     std::vector<int64_t> drawn(pairs.size());
     const auto count = static_cast<int64_t>(pairs.size());
     for (int64_t round = 0; round < rounds_; ++round) {
       const int64_t round_size = count * (round + 1) / rounds_ - count * round / rounds_;
-      for (const size_t index : Draw(pairs, round_size, random)) {
+      for (const size_t index : DrawWithoutReplacement(weights, round_size, random)) {
         const Pair& pair = pairs[index];
         batch.push_back({pair.prompt, {pair.better, pair.worse}});
         ++drawn[index];
@@ -62,17 +64,6 @@ class ShuffleR1 : public Composer {
       const double weight = std::abs(Advantage(better)) + std::abs(Advantage(worse));
       if (weight > 0) pairs.push_back({group.prompt, better, worse, weight});
     }
-  }
-
-  // Up to `count` different indexes: those with the smallest E / weight, E exponential, are a draw without replacement
-  // (https://doi.org/10.1016/j.ipl.2005.11.003).
-  static std::vector<size_t> Draw(const std::vector<Pair>& pairs, int64_t count, RandomSequence& random) {
-    std::vector<std::pair<double, size_t>> keys;
-    for (size_t i = 0; i < pairs.size(); ++i) keys.emplace_back(-std::log(random.Uniform()) / pairs[i].weight, i);
-    std::sort(keys.begin(), keys.end());
-    std::vector<size_t> drawn;
-    for (size_t i = 0; i < std::min<size_t>(count, keys.size()); ++i) drawn.push_back(keys[i].second);
-    return drawn;
   }
 
   const double keep_;
